@@ -1,0 +1,1 @@
+"""Mathematics on arrays: geometry, heatmaps, fitting, matching, metrics. NumPy and SciPy only."""

@@ -1,0 +1,133 @@
+"""What is known of a lesion point, and how it changes.
+
+A point is an *annotation* (a reader's) or a *candidate* (a model's). Both are the same record, kept in different tables,
+so that a prediction can never overwrite what a person placed. A change is a set of points before and after; its inverse
+is its undo.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+
+
+class Origin(StrEnum):
+    """Where a point came from."""
+
+    HUMAN = "human"  # clicked
+    MASK = "mask"  # centre of a component of a lesion mask
+    IMPORTED = "imported"  # read from a points file
+    MODEL = "model"  # fitted to a predicted heatmap; stays so when a reader accepts or moves it
+
+
+class Verdict(StrEnum):
+    """What a reader said of a candidate; NONE until reviewed."""
+
+    NONE = ""
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    MOVED = "moved"
+
+
+class CaseState(StrEnum):
+    """How far the reading of a case is. DONE with no annotations means: read, no lesions."""
+
+    NEW = "new"
+    IN_PROGRESS = "in progress"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class LesionPoint:
+    """One lesion point.
+
+    Parameters
+    ----------
+    case : str
+        Case identifier, for example "sub-07".
+    world : (x, y, z)
+        World mm, RAS+.
+    id : str
+        Unique for ever; a new UUID unless given.
+    existence, mass, entropy : float
+        Existence probability in [0, 1], fitted mass, binary entropy (bits). NaN for points no model proposed.
+    origin, verdict, reader, created_utc
+        Provenance. `created_utc` is ISO 8601 with seconds and "+00:00".
+    """
+
+    case: str
+    world: tuple[float, float, float]
+    id: str = ""
+    existence: float = math.nan
+    mass: float = math.nan
+    entropy: float = math.nan
+    origin: Origin = Origin.HUMAN
+    verdict: Verdict = Verdict.NONE
+    reader: str = ""
+    created_utc: str = ""
+
+    def __post_init__(self) -> None:
+        """Fill in identity and time, and make the coordinates plain floats."""
+        x, y, z = (float(c) for c in self.world)
+        object.__setattr__(self, "world", (x, y, z))
+        object.__setattr__(self, "id", self.id or uuid.uuid4().hex)
+        object.__setattr__(self, "created_utc", self.created_utc or utc_now())
+
+    def moved(self, world: tuple[float, float, float]) -> LesionPoint:
+        """Return the same point elsewhere."""
+        return replace(self, world=world)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One edit by a reader: what some records of a case were before, and are after.
+
+    `annotations` maps an id to its (before, after); None means absent. `candidates` likewise, for verdicts only: a
+    candidate is never created or removed by a reader. `state` is (before, after) of the case, or None when untouched.
+
+    Examples
+    --------
+    >>> point = LesionPoint("sub-01", (1, 2, 3), id="a", created_utc="2026-01-01T00:00:00+00:00")
+    >>> add = Change.adding(point)
+    >>> add.inverse().annotations["a"] == (point, None)
+    True
+    """
+
+    case: str
+    label: str
+    annotations: dict[str, tuple[LesionPoint | None, LesionPoint | None]]
+    candidates: dict[str, tuple[LesionPoint, LesionPoint]]
+    state: tuple[CaseState, CaseState] | None = None
+
+    @classmethod
+    def adding(cls, *points: LesionPoint, label: str = "add") -> Change:
+        """Return the change that adds points (at least one, all of one case)."""
+        return cls(points[0].case, label, {p.id: (None, p) for p in points}, {})
+
+    @classmethod
+    def deleting(cls, *points: LesionPoint) -> Change:
+        """Return the change that removes points (at least one, all of one case)."""
+        return cls(points[0].case, "delete", {p.id: (p, None) for p in points}, {})
+
+    @classmethod
+    def moving(cls, before: LesionPoint, world: tuple[float, float, float]) -> Change:
+        """Return the change that moves one annotation to world mm."""
+        return cls(before.case, "move", {before.id: (before, before.moved(world))}, {})
+
+    def inverse(self) -> Change:
+        """Return the change that undoes this one."""
+        return Change(
+            self.case,
+            self.label,
+            {k: (after, before) for k, (before, after) in self.annotations.items()},
+            {k: (after, before) for k, (before, after) in self.candidates.items()},
+            self.state and (self.state[1], self.state[0]),
+        )
+
+
+def utc_now() -> str:
+    """Return the time now as ISO 8601 in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
