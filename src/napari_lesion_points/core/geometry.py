@@ -75,7 +75,9 @@ class Grid:
             raise GridError("affine holds values that are not finite; repair the header (sform/qform) of the image.")
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         if (lengths < 1e-6).any() or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
-            raise GridError(f"affine {affine[:3, :3].tolist()} is singular; repair the header (sform/qform) of the image.")
+            raise GridError(
+                f"affine {affine[:3, :3].tolist()} is singular; repair the header (sform/qform) of the image."
+            )
         affine.flags.writeable = False
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine", affine)
@@ -112,7 +114,7 @@ class Grid:
     def contains(self, points_world: ArrayLike) -> NDArray[np.bool_]:
         """Whether each world point (N, 3) lies in a voxel of the grid (within half a voxel of a centre)."""
         at = self.to_voxel(points_world)
-        inside: NDArray[np.bool_] = ((at >= -0.5) & (at <= np.array(self.shape) - 0.5)).all(axis=1)
+        inside: NDArray[np.bool_] = np.all((at >= -0.5) & (at <= np.array(self.shape) - 0.5), axis=1)
         return inside
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-2) -> bool:
@@ -203,7 +205,13 @@ class Volume:
             if blur.any():
                 data = ndimage.gaussian_filter(data, blur, mode="nearest")
         moved = ndimage.affine_transform(
-            data, matrix[:3, :3], matrix[:3, 3], output_shape=grid.shape, order=order, mode="grid-constant", prefilter=order > 1
+            data,
+            matrix[:3, :3],
+            matrix[:3, 3],
+            output_shape=grid.shape,
+            order=order,
+            mode="grid-constant",
+            prefilter=order > 1,
         )
         return Volume(moved, grid)
 

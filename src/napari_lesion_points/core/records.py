@@ -1,8 +1,8 @@
 """What is known of a lesion point, and how it changes.
 
-A point is an *annotation* (a reader's) or a *candidate* (a model's). Both are the same record, kept in different tables,
-so that a prediction can never overwrite what a person placed. A change is a set of points before and after; its inverse
-is its undo.
+A point is an *annotation* (a reader's) or a *candidate* (a model's). Both are the same record, kept in different
+tables, so that a prediction can never overwrite what a person placed. A change is a set of points before and after; its
+inverse is its undo.
 """
 
 from __future__ import annotations

@@ -1,0 +1,90 @@
+"""Turn lesion masks into points: one centre of mass per lesion.
+
+A *binary mask* (one distinct value besides 0) is split into connected components, where voxels that share a face, an
+edge or a corner belong together (26-connectivity). A *label image* (several values besides 0) says itself which voxels
+form a lesion, connected or not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from napari_lesion_points.errors import VolumeError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_lesion_points.core.geometry import Volume
+
+#: Components below this many voxels are noise of a raters' vote or of resampling, not lesions.
+MIN_VOXELS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Lesions of a mask, by ascending label.
+
+    Parameters
+    ----------
+    centers_world : (K, 3) float
+        Centres of mass, world mm. That of a crescent may lie outside the lesion.
+    sizes : (K,) int
+        Voxels per lesion.
+    labels : (K,) int
+        A label image's own labels; the number of the component, from 1, for a binary mask.
+    """
+
+    centers_world: NDArray[np.floating]
+    sizes: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+def component_centres(labels: Volume, min_voxels: int = MIN_VOXELS) -> Components:
+    """Find the lesions of a binary mask or label image.
+
+    Parameters
+    ----------
+    labels : Volume
+        (I, J, K) booleans or whole numbers; 0 is background.
+    min_voxels : int
+        Smaller components of a binary mask are dropped. The labels of a label image are its author's decision and are
+        kept whatever their size.
+
+    Returns
+    -------
+    Components
+        With no rows for an empty mask.
+
+    Raises
+    ------
+    VolumeError
+        If a value is not a whole number, as in a probability map.
+
+    Examples
+    --------
+    >>> from napari_lesion_points.core.geometry import Grid, Volume
+    >>> mask = np.zeros((8, 8, 8), bool)
+    >>> mask[1:4, 5, 5] = mask[7, 7, 7] = True
+    >>> component_centres(Volume(mask, Grid(mask.shape, np.diag([2.0, 2.0, 2.0, 1.0])))).centers_world
+    array([[ 4., 10., 10.]])
+    """
+    inside = labels.data != 0
+    values = labels.data[inside]
+    whole = values.astype(np.int64)
+    if not np.array_equal(whole, values):
+        raise VolumeError(
+            f"a mask or label image holds whole numbers, but this one holds {values[whole != values][0]}; "
+            "threshold a probability map first."
+        )
+    binary = bool(whole.size) and whole.min() == whole.max()
+    if binary:
+        whole = ndimage.label(inside, np.ones((3, 3, 3)))[0][inside]
+    found, which, sizes = np.unique(whole, return_inverse=True, return_counts=True)
+    sums = [np.bincount(which, weights=axis, minlength=found.size) for axis in np.nonzero(inside)]
+    keep = sizes >= (min_voxels if binary else 1)
+    centers_vox = np.stack(sums, axis=1)[keep] / sizes[keep, None]
+    return Components(labels.grid.to_world(centers_vox), sizes[keep], found[keep].astype(np.int64))

@@ -1,0 +1,110 @@
+"""One-to-one matching of predicted points to true ones.
+
+Distances are in mm. A pair farther apart than the tolerance is impossible and is kept out of the assignment, so that it
+cannot take the place of a pair that is possible. Among the assignments with the most pairs, the one with the smallest
+total distance is chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Matches, and what is left over.
+
+    Parameters
+    ----------
+    pairs : (P, 2) int
+        Index of a predicted point and of its true point, by ascending predicted index.
+    distances_mm : (P,) float
+        Distance of each pair.
+    unmatched_predicted, unmatched_truth : (F,) int
+        Indices of the false positives and of the false negatives, ascending.
+    """
+
+    pairs: NDArray[np.int64]
+    distances_mm: NDArray[np.float64]
+    unmatched_predicted: NDArray[np.int64]
+    unmatched_truth: NDArray[np.int64]
+
+
+def distances_mm(predicted: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
+    """Return the (N, M) distances between world points (N, 3) and (M, 3), either of which may be empty.
+
+    Raises
+    ------
+    ValueError
+        If a coordinate is not finite.
+    """
+    distances: NDArray[np.float64] = cdist(_points(predicted, "predicted"), _points(truth, "truth"))
+    return distances
+
+
+def match_points(predicted: ArrayLike, truth: ArrayLike, tolerance_mm: float) -> Matching:
+    """Match predicted to true points, one to one.
+
+    Parameters
+    ----------
+    predicted : (N, 3) float
+        World mm.
+    truth : (M, 3) float
+        World mm.
+    tolerance_mm : float
+        Greatest distance of a pair, itself included.
+
+    Returns
+    -------
+    Matching
+        With no pairs when either side is empty.
+
+    Raises
+    ------
+    ValueError
+        If a coordinate or the tolerance is not finite, or the tolerance is negative.
+
+    Examples
+    --------
+    The first prediction is nearest to the first truth, yet leaves it to the second, which has no other:
+
+    >>> match_points([[0, 0, 1], [0, 0, -4]], [[0, 0, 0], [0, 0, 5]], tolerance_mm=4).pairs
+    array([[0, 1],
+           [1, 0]])
+    """
+    if not 0 <= tolerance_mm < np.inf:
+        raise ValueError(f"tolerance_mm is {tolerance_mm}; expected a finite distance of at least 0 mm.")
+    distances = distances_mm(predicted, truth)
+    possible = distances <= tolerance_mm
+    # One impossible pair costs more than all possible pairs together, so the cheapest assignment has the most of them.
+    impossible = tolerance_mm * (min(distances.shape) + 1) + 1
+    rows, columns = linear_sum_assignment(np.where(possible, distances, impossible))
+    kept = possible[rows, columns]
+    rows, columns = rows[kept].astype(np.int64), columns[kept].astype(np.int64)
+    return Matching(
+        np.stack([rows, columns], axis=1),
+        distances[rows, columns],
+        np.setdiff1d(np.arange(distances.shape[0]), rows),
+        np.setdiff1d(np.arange(distances.shape[1]), columns),
+    )
+
+
+def _points(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """(N, 3) finite floats; no points in any shape give (0, 3)."""
+    points = np.asarray(values, dtype=float)
+    if points.size == 0:
+        return np.empty((0, 3))
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"{name} has shape {points.shape}; expected (N, 3).")
+    broken = ~np.isfinite(points).all(axis=1)
+    if broken.any():
+        raise ValueError(f"{name} holds a point that is not finite: {points[broken][0]}.")
+    return points

@@ -1,0 +1,278 @@
+"""How good detections are: F1, precision, recall, the operating threshold, calibration and uncertainty.
+
+A candidate counts as a detection when its existence is at least the threshold. Within a case, detections and true
+lesions are matched one to one within a tolerance (`matching`); counts are added over cases before any ratio is taken,
+so that every lesion weighs the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.special import entr
+
+from napari_lesion_points.core.matching import distances_mm, match_points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseDetections:
+    """Candidates and truth of one case.
+
+    Parameters
+    ----------
+    case : str
+        Case identifier.
+    centers_world : (N, 3) float
+        Candidates, world mm.
+    existence : (N,) float
+        Existence probability of each, in [0, 1].
+    truth_world : (M, 3) float
+        True lesions, world mm.
+
+    Raises
+    ------
+    ValueError
+        If there is not one existence in [0, 1] for each candidate.
+    """
+
+    case: str
+    centers_world: Array
+    existence: Array
+    truth_world: Array
+
+    def __post_init__(self) -> None:
+        """Check once."""
+        existence = np.asarray(self.existence, dtype=float)
+        if existence.shape != (len(self.centers_world),):
+            raise ValueError(
+                f"{self.case}: {len(self.centers_world)} candidates, existence of shape {existence.shape}."
+            )
+        _check_probabilities(existence, f"{self.case}: existence")
+        object.__setattr__(self, "existence", existence)
+
+
+@dataclass(frozen=True)
+class DetectionFigures:
+    """True positives, false positives and false negatives, and the ratios made of them.
+
+    A ratio of nothing to nothing is 1 when there was nothing to find and nothing was found, else 0: a model that finds
+    nothing where there are lesions earns no precision for it.
+
+    Examples
+    --------
+    >>> DetectionFigures(tp=3, fp=1, fn=2).f1
+    0.6666666666666666
+    >>> DetectionFigures(0, 0, 0).f1, DetectionFigures(0, 0, 5).precision
+    (1.0, 0.0)
+    """
+
+    tp: int
+    fp: int
+    fn: int
+
+    @property
+    def precision(self) -> float:
+        """Share of the detections that are lesions."""
+        return self._share_of(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        """Share of the lesions that are detected."""
+        return self._share_of(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return self._share_of(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    def _share_of(self, part: int, whole: int) -> float:
+        """`part / whole`; for an empty whole, whether there was neither error nor anything to find."""
+        return part / whole if whole else float(self.fp == self.fn == 0)
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityCurve:
+    """How often candidates of similar existence are true.
+
+    Parameters
+    ----------
+    existence : (B,) float
+        Mean existence of the candidates in each bin; NaN in an empty bin.
+    fraction_true : (B,) float
+        Share of them that are lesions; NaN in an empty bin.
+    counts : (B,) int
+        Candidates per bin.
+    """
+
+    existence: Array
+    fraction_true: Array
+    counts: NDArray[np.int64]
+
+
+def binary_entropy(probability: ArrayLike) -> Array:
+    """Uncertainty of yes-or-no events, in bits: 0 for certain ones, 1 at probability one half.
+
+    Parameters
+    ----------
+    probability : (...) float
+        In [0, 1]; NaN gives NaN.
+
+    Returns
+    -------
+    (...) float
+
+    Raises
+    ------
+    ValueError
+        If a probability lies outside [0, 1].
+
+    Examples
+    --------
+    >>> binary_entropy([0, 0.5, 1]).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    p = np.asarray(probability, dtype=float)
+    _check_probabilities(p[~np.isnan(p)], "probability")
+    return np.asarray((entr(p) + entr(1 - p)) / np.log(2))
+
+
+def figures_at(cases: Sequence[CaseDetections], threshold: float, tolerance_mm: float) -> DetectionFigures:
+    """Count detections of all cases at one threshold (of existence, itself included)."""
+    tp = detections = lesions = 0
+    for c in cases:
+        detected = np.asarray(c.centers_world)[c.existence >= threshold]
+        tp += len(match_points(detected, c.truth_world, tolerance_mm).pairs)
+        detections += len(detected)
+        lesions += len(c.truth_world)
+    return DetectionFigures(tp, detections - tp, lesions - tp)
+
+
+def best_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[float, DetectionFigures]:
+    """Find the threshold with the highest F1.
+
+    Every set of detections that a threshold can select is tried, from none to all.
+
+    Parameters
+    ----------
+    cases : sequence of CaseDetections
+        May be empty, as may each.
+    tolerance_mm : float
+        Greatest distance of a match.
+
+    Returns
+    -------
+    threshold : float
+        Midway to the next lower existence, so that it carries over to other cases; of equally good thresholds, the
+        highest. Above all candidates when detecting nothing is best.
+    figures : DetectionFigures
+        What `figures_at` returns for it.
+    """
+    existence = np.concatenate([np.empty(0), *(c.existence for c in cases)])
+    order = np.argsort(-existence)
+    new_pairs = np.concatenate([np.empty(0, bool), *(_new_pairs(c, tolerance_mm) for c in cases)])[order]
+    lesions = sum(len(c.truth_world) for c in cases)
+    tp = np.concatenate([[0], np.cumsum(new_pairs, dtype=int)])  # by number of detections, from none to all
+    levels = np.concatenate([[np.nextafter(1, 2)], existence[order], [-1]])  # guarded by values that none has
+    selectable = np.flatnonzero(levels[:-1] > levels[1:])  # no threshold parts candidates of equal existence
+    options = [DetectionFigures(int(tp[n]), int(n - tp[n]), int(lesions - tp[n])) for n in selectable]
+    best = int(np.argmax([figures.f1 for figures in options]))  # the first of equals has the highest threshold
+    n = selectable[best]
+    return _between(levels[n], max(levels[n + 1], 0.0)), options[best]
+
+
+def pooled_outcomes(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[Array, NDArray[np.bool_]]:
+    """Existence of all candidates of all cases, and whether each is matched to a lesion, for calibration.
+
+    Returns
+    -------
+    existence : (N,) float
+    is_true : (N,) bool
+        From the matching of all candidates of a case, whatever their existence.
+    """
+    outcomes = [np.zeros(len(c.existence), dtype=bool) for c in cases]
+    for c, is_true in zip(cases, outcomes, strict=True):
+        is_true[match_points(c.centers_world, c.truth_world, tolerance_mm).pairs[:, 0]] = True
+    return np.concatenate([np.empty(0), *(c.existence for c in cases)]), np.concatenate([np.empty(0, bool), *outcomes])
+
+
+def reliability_curve(existence: ArrayLike, is_true: ArrayLike, bins: int = 10) -> ReliabilityCurve:
+    """Bin candidates by existence into `bins` bins of equal width over [0, 1].
+
+    Parameters
+    ----------
+    existence : (N,) float
+        In [0, 1]. A value on an edge belongs to the upper bin, 1 to the last.
+    is_true : (N,) bool
+        Whether each candidate is a lesion.
+    bins : int
+        Their number; ten is the paper's.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in length or an existence lies outside [0, 1].
+    """
+    p, true = np.asarray(existence, dtype=float).ravel(), np.asarray(is_true, dtype=float).ravel()
+    if p.size != true.size:
+        raise ValueError(f"existence has {p.size} values and is_true {true.size}; expected one for each candidate.")
+    _check_probabilities(p, "existence")
+    which = np.minimum((p * bins).astype(int), bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    divisor = np.where(counts > 0, counts, np.nan)
+    means = [np.bincount(which, weights=values, minlength=bins) / divisor for values in (p, true)]
+    return ReliabilityCurve(means[0], means[1], counts)
+
+
+def expected_calibration_error(existence: ArrayLike, is_true: ArrayLike, bins: int = 10) -> tuple[float, float]:
+    """Gap between existence and the share that is true: mean over candidates and maximum over bins (ECE, MCE).
+
+    Parameters are those of `reliability_curve`. Without candidates there is no gap to speak of: (NaN, NaN).
+
+    Examples
+    --------
+    >>> expected_calibration_error([0.75, 0.75, 0.25, 0.25], [True, True, False, False])
+    (0.25, 0.25)
+    """
+    curve = reliability_curve(existence, is_true, bins)
+    filled = curve.counts > 0
+    if not filled.any():
+        return float("nan"), float("nan")
+    gaps = np.abs(curve.existence - curve.fraction_true)[filled]
+    return float(np.average(gaps, weights=curve.counts[filled])), float(gaps.max())
+
+
+def _new_pairs(case: CaseDetections, tolerance_mm: float) -> NDArray[np.bool_]:
+    """(N,) whether each candidate, joining those of higher existence, lets one more lesion be matched.
+
+    Sets of candidates that can be matched at once form a transversal matroid (Edmonds and Fulkerson, 1965), so the
+    heaviest such set, with weights that fall with existence, holds as many of any leading candidates as can be matched.
+    One assignment thus counts the true positives of all thresholds.
+    """
+    possible = distances_mm(case.centers_world, case.truth_world) <= tolerance_mm
+    weights = np.argsort(np.argsort(case.existence)) + 1
+    rows, columns = linear_sum_assignment(np.where(possible, weights[:, None], 0), maximize=True)
+    new = np.zeros(len(weights), dtype=bool)
+    new[rows[possible[rows, columns]]] = True
+    return new
+
+
+def _between(upper: float, lower: float) -> float:
+    """Return the threshold midway that admits `upper` and not `lower`, even for neighbouring floats."""
+    middle = (upper + lower) / 2
+    return float(middle if middle > lower else upper)
+
+
+def _check_probabilities(values: Array, name: str) -> None:
+    outside = values[~((values >= 0) & (values <= 1))]
+    if outside.size:
+        raise ValueError(f"{name} is {outside[0]}; expected a probability in [0, 1].")
