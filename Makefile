@@ -29,7 +29,7 @@ help:
 $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (some minutes the first time) ..."
 	@python=$$(tools/find-python.sh $(PYTHON)) && "$$python" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[all,test]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[all,test]"
 	@touch $@
 
 install: $(STAMP)
