@@ -1,8 +1,8 @@
 """The SQLite file of a study: its tables, its transactions, and its failures in words.
 
-Journal mode DELETE (network shares do not support WAL), synchronous FULL (a committed edit survives a power cut), foreign
-keys on. A write transaction takes the write lock when it begins (BEGIN IMMEDIATE), so that what it reads is still true when
-it writes. Every transaction has its own connection, so threads share nothing.
+Journal mode DELETE (network shares do not support WAL), synchronous FULL (a committed edit survives a power cut),
+foreign keys on. A write transaction takes the write lock when it begins (BEGIN IMMEDIATE), so that what it reads is
+still true when it writes. Every transaction has its own connection, so threads share nothing.
 """
 
 from __future__ import annotations

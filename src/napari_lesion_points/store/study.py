@@ -158,9 +158,9 @@ class Study:
 
     def summary(self) -> tuple[CaseSummary, ...]:
         """Return state and counts of every case, in the order of `files`."""
-        reviewed = sql.func.sum(CANDIDATES.c.verdict != Verdict.NONE)
+        reviewed = sql.func.count().filter(CANDIDATES.c.verdict != str(Verdict.NONE))
         with self._database.transaction() as connection:
-            states = dict(connection.execute(sql.select(CASES.c.case, CASES.c.state)).tuples().all())
+            states = {case: state for case, state in connection.execute(sql.select(CASES.c.case, CASES.c.state))}
             annotated = {case: count for case, count in connection.execute(_count(ANNOTATIONS).where(_LIVE))}
             proposed = {row[0]: row[1:] for row in connection.execute(_count(CANDIDATES, reviewed).where(_NEWEST))}
         return tuple(
@@ -269,7 +269,7 @@ class Study:
         if case is not None:
             query = query.where(table.c.case == self.files_of(case).case)
         with self._database.transaction() as connection:
-            return tuple(point_of(row) for row in connection.execute(query).mappings())
+            return tuple(point_of(row._asdict()) for row in connection.execute(query))
 
 
 _LIVE = ~ANNOTATIONS.c.removed
@@ -311,8 +311,8 @@ def _require_stored(
     connection: sql.Connection, query: sql.Select[Any], point_id: str, before: LesionPoint | None
 ) -> None:
     """Refuse an edit of a point that is not stored as it was before (compared as rows, where NaN equals NaN)."""
-    found = connection.execute(query).mappings().one_or_none()
-    stored = row_of(point_of(found)) if found else None
+    found = connection.execute(query).one_or_none()
+    stored = row_of(point_of(found._asdict())) if found else None
     _require(stored == (before and row_of(before)), f"point {point_id!r} is not stored as it was when this edit began")
 
 
@@ -334,12 +334,13 @@ def _json_of(change: Change) -> str:
 def _change_of(edit: sql.RowMapping) -> Change:
     """Return the change of a row of the history; inverse of `_json_of`."""
     content = json.loads(edit["change"])
-    annotations, candidates = (
-        {point_id: tuple(row and point_of(row) for row in pair) for point_id, pair in content[kind].items()}
-        for kind in ("annotations", "candidates")
+    return Change(
+        edit["case"],
+        edit["label"],
+        {i: (old and point_of(old), new and point_of(new)) for i, (old, new) in content["annotations"].items()},
+        {i: (point_of(old), point_of(new)) for i, (old, new) in content["candidates"].items()},
+        content["state"] and (CaseState(content["state"][0]), CaseState(content["state"][1])),
     )
-    state = content["state"] and (CaseState(content["state"][0]), CaseState(content["state"][1]))
-    return Change(edit["case"], edit["label"], annotations, candidates, state)
 
 
 def _describe(path: Path) -> None:
