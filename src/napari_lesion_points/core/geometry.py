@@ -135,9 +135,19 @@ class Grid:
             step[old, 3] = self.shape[old] - 1 if flip else 0
         return Grid((shape[0], shape[1], shape[2]), self.affine @ step)
 
+    def cropped(self, box: tuple[slice, slice, slice]) -> Grid:
+        """Return the grid of `array[box]`; slices need a start and a stop, without a step."""
+        start = np.array([s.start for s in box], dtype=float)
+        affine = self.affine.copy()
+        affine[:3, 3] = self.to_world(start)[0]
+        i, j, k = (s.stop - s.start for s in box)
+        return Grid((i, j, k), affine)
+
     def with_spacing(self, spacing_mm: ArrayLike) -> Grid:
         """Cover the same extent with voxels of the given size (mm, per axis); the outer faces' lower corner is kept."""
         spacing = np.broadcast_to(np.asarray(spacing_mm, dtype=float), 3)
+        if not (np.isfinite(spacing) & (spacing > 0)).all():
+            raise GridError(f"spacing_mm is {spacing_mm}; expected positive numbers of mm.")
         shape = np.maximum(np.round(np.array(self.shape) * self.spacing / spacing), 1).astype(int)
         affine = self.affine.copy()
         affine[:3, :3] *= spacing / self.spacing

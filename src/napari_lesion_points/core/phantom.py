@@ -160,15 +160,15 @@ def simulate_patient(anatomy: Anatomy, seed: int, *, lesions: tuple[int, int] = 
         tissue = (level * share * rng.normal(1, 0.05) for level, share in ((s.csf, csf), (s.gm, gm), (s.wm, wm)))
         images[name] = sum(tissue) + s.detail * detail + s.rim * wm * near**2 * rng.uniform(0.5, 1.5)
 
-    sites = np.where(wm > 0.6, 0.05 + near, 0).ravel().cumsum()
+    sites = np.where(wm > 0.6, 0.05 + near, 0)
     free = brain & (wm > 0.4)
     labels = np.zeros(grid.shape, dtype=np.uint8)
     centers: list[NDArray[np.floating]] = []
     wanted = int(rng.integers(lesions[0], lesions[1] + 1))
     for _ in range(20 * wanted):  # most attempts succeed in an adult brain
-        if len(centers) == wanted:
+        blob = _grow(rng, sites, free, grid) if len(centers) < wanted else None
+        if blob is None:
             break
-        blob = _grow(rng, sites, free, grid)
         center = grid.to_world(blob.center_vox)
         if blob.core.sum() < MIN_VOXELS or any(np.linalg.norm(center - c) < _APART_MM for c in centers):
             continue
@@ -179,6 +179,8 @@ def simulate_patient(anatomy: Anatomy, seed: int, *, lesions: tuple[int, int] = 
             images[name][blob.where] += blob.share * rng.uniform(*s.lesion)
     for _ in range(int(rng.integers(4, 12))):
         blob = _grow(rng, sites, free, grid)
+        if blob is None:
+            break
         name = str(rng.choice(list(_SEQUENCES)))
         images[name][blob.where] += blob.share * rng.uniform(*_SEQUENCES[name].lesion)
 
@@ -207,13 +209,17 @@ class _Blob:
         return center
 
 
-def _grow(rng: np.random.Generator, sites: NDArray[np.float64], free: NDArray[np.bool_], grid: Grid) -> _Blob:
-    """Grow a spot of random volume from a random site into free voxels.
+def _grow(rng: np.random.Generator, sites: Array, free: NDArray[np.bool_], grid: Grid) -> _Blob | None:
+    """Grow a spot of random volume from a random site into free voxels; None where no site is free.
 
     Voxels are ranked by their distance from the site in a random ellipsoid, roughened by noise; the first ones make up
-    the volume. `sites` is the cumulative weight of each voxel of the grid, in C order.
+    the volume. `sites` is the weight of each voxel as a site.
     """
-    seed = np.array(np.unravel_index(np.searchsorted(sites, rng.uniform(0, sites[-1])), grid.shape))
+    cumulative = np.where(free, sites, 0).ravel().cumsum(dtype=float)
+    if cumulative[-1] == 0:
+        return None
+    chosen = np.searchsorted(cumulative, rng.uniform(0, cumulative[-1]), side="right")
+    seed = np.array(np.unravel_index(chosen, grid.shape))
     volume_mm3 = np.exp(rng.uniform(*np.log(_LESION_MM3)))
     radius_mm = (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
     stretch = np.exp(rng.normal(0, 0.25, 3))

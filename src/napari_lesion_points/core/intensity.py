@@ -1,0 +1,95 @@
+"""Intensities as the network sees them: zero mean and unit variance inside the foreground, 0 outside (paper 4.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+#: A volume with at least this share of voxels at exactly 0 has had its background removed (skull-stripped or masked).
+_MASKED_SHARE = 0.15
+
+
+def foreground_mask(volumes: Sequence[NDArray[np.floating]]) -> NDArray[np.bool_]:
+    """Where the head or brain is: the region in which intensities are standardised and lesions are looked for.
+
+    Parameters
+    ----------
+    volumes : sequence of (I, J, K) float
+        The sequences of a case on one grid; at least one.
+
+    Returns
+    -------
+    (I, J, K) bool
+        For skull-stripped volumes the voxels that are not 0 in any sequence, holes filled. Otherwise the voxels above
+        Otsu's threshold of the smoothed first volume, largest component, holes filled. All True if that is empty.
+    """
+    masked = [np.mean(v == 0) >= _MASKED_SHARE for v in volumes]
+    if any(masked):
+        stripped = [v != 0 for v, m in zip(volumes, masked, strict=True) if m]
+        mask = np.logical_or.reduce(stripped)
+    else:
+        smooth = ndimage.gaussian_filter(volumes[0].astype(np.float32), 1.0)
+        mask = _largest_component(smooth > otsu_threshold(smooth))
+    mask = ndimage.binary_fill_holes(mask)
+    return mask if mask.any() else np.ones_like(mask)
+
+
+def otsu_threshold(values: NDArray[np.floating], bins: int = 256) -> float:
+    """Return the threshold that best separates two classes of intensities (Otsu 1979): maximal between-class variance.
+
+    A constant array gives its value.
+    """
+    counts, edges = np.histogram(values, bins=bins)
+    centers = (edges[1:] + edges[:-1]) / 2
+    below, above = counts.cumsum(), counts[::-1].cumsum()[::-1]
+    sum_below = (counts * centers).cumsum()
+    mean_below = sum_below / np.maximum(below, 1)
+    mean_above = (sum_below[-1] - sum_below) / np.maximum(above - counts, 1)
+    between = below * (above - counts) * (mean_below - mean_above) ** 2
+    return float(edges[1:][between.argmax()]) if between.any() else float(values.max())
+
+
+def standardise(volume: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Zero mean and unit variance inside the mask, 0 outside. A volume constant inside the mask becomes all 0.
+
+    Parameters
+    ----------
+    volume : (I, J, K) float
+        Raw intensities, finite.
+    mask : (I, J, K) bool
+        Foreground; at least one voxel.
+    """
+    inside = volume[mask].astype(np.float64)
+    deviation = inside.std()
+    out = np.zeros(volume.shape, np.float32)
+    if deviation > 0:
+        out[mask] = (inside - inside.mean()) / deviation
+    return out
+
+
+def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice, slice]:
+    """Return the smallest box around the True voxels, widened by `margin` voxels within the array; all of it if none is."""
+    boxes = ndimage.find_objects(mask.astype(np.uint8))
+    if not boxes:
+        return slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2])
+    i, j, k = (
+        slice(max(s.start - margin, 0), min(s.stop + margin, n)) for s, n in zip(boxes[0], mask.shape, strict=True)
+    )
+    return i, j, k
+
+
+def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest: NDArray[np.bool_] = labels == sizes.argmax()
+    return largest

@@ -1,0 +1,84 @@
+"""From a case's volumes to what a network sees: one orientation, one spacing, standardised, cropped to the foreground.
+
+Training and prediction go through the same function, so that a model meets a new case exactly as it met those it
+learned from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_lesion_points.core.geometry import NETWORK_AXES, Grid, Volume
+from napari_lesion_points.core.intensity import bounding_box, foreground_mask, standardise
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+#: Finer voxels than this (mm) cost time and show no more of a lesion.
+FINEST_SPACING_MM = 1.0
+
+_MARGIN_VOX = 4  # background kept around the foreground, so that a lesion at its edge has a surrounding
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkInput:
+    """A case as a network sees it.
+
+    Parameters
+    ----------
+    case : str
+        Case identifier.
+    images : (C, I, J, K) float16
+        Standardised sequences; float16 halves the memory of a training set and is finer than the noise.
+    foreground : (I, J, K) bool
+        Where lesions are looked for.
+    grid : Grid
+        Placement of these arrays in the world.
+    points_world : (N, 3) float
+        Annotations, world mm; (0, 3) for a case without lesions or whose lesions are not known.
+    """
+
+    case: str
+    images: NDArray[np.float16]
+    foreground: NDArray[np.bool_]
+    grid: Grid
+    points_world: NDArray[np.floating]
+
+
+def network_spacing(grids: Sequence[Grid]) -> tuple[float, float, float]:
+    """Spacing (mm, in the network's axis order) for cases on these grids: their median, not under 1 mm."""
+    spacings = [grid.reoriented(NETWORK_AXES).spacing for grid in grids]
+    i, j, k = np.maximum(np.median(spacings, axis=0), FINEST_SPACING_MM).round(3)
+    return float(i), float(j), float(k)
+
+
+def prepare_input(
+    case: str, volumes: Sequence[Volume], spacing_mm: ArrayLike, points_world: ArrayLike = ()
+) -> NetworkInput:
+    """Reorient, resample, standardise and crop a case.
+
+    Parameters
+    ----------
+    case : str
+        Case identifier.
+    volumes : sequence of Volume
+        The sequences in the model's order, all on one grid.
+    spacing_mm : (3,) float
+        Voxel size the network works in, in its own axis order (RAS).
+    points_world : (N, 3) float
+        Annotations, world mm.
+    """
+    first = volumes[0].grid.reoriented(NETWORK_AXES)
+    spacing = np.asarray(spacing_mm, dtype=float)
+    grid = first if np.allclose(first.spacing, spacing, rtol=0.02) else first.with_spacing(spacing)
+    arrays = [v.reoriented(NETWORK_AXES).resampled(grid).data.astype(np.float32) for v in volumes]
+    mask = foreground_mask(arrays)
+    box = bounding_box(mask, _MARGIN_VOX)
+    images = np.stack([standardise(a, mask)[box] for a in arrays]).astype(np.float16)
+    points = np.asarray(points_world, dtype=float).reshape(-1, 3)
+    return NetworkInput(case, images, mask[box].copy(), grid.cropped(box), points)

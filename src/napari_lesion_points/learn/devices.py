@@ -1,0 +1,74 @@
+"""Where the network runs, how many threads it may use, and in which precision."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from napari_lesion_points.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place to compute.
+
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:1" or "mps".
+    label : str
+        For people: what it is, threads, precision.
+    half : bool
+        Whether convolutions run in bfloat16.
+    """
+
+    name: str
+    label: str
+    half: bool
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the network runs."""
+        if not self.half:
+            return nullcontext()
+        return torch.autocast(self.name.split(":")[0], dtype=torch.bfloat16)
+
+
+def available_devices() -> tuple[Device, ...]:
+    """List the devices of this machine, best first."""
+    found = []
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        half = torch.cuda.is_bf16_supported()
+        found.append(Device(f"cuda:{i}", f"{torch.cuda.get_device_name(i)} ({_precision(half)})", half))
+    if torch.backends.mps.is_available():
+        found.append(Device("mps", "Apple GPU (float32)", half=False))
+    half = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if torch.backends.mkldnn.is_available() else False
+    threads = usable_cores()
+    found.append(Device("cpu", f"CPU, {threads} thread{'s' * (threads > 1)} ({_precision(half)})", half))
+    return tuple(found)
+
+
+def choose_device(name: str) -> Device:
+    """Return the device called `name`; "auto" is the best there is, "cuda" the first GPU.
+
+    Raises
+    ------
+    DeviceError
+        If this machine has no such device.
+    """
+    devices = available_devices()
+    for device in devices:
+        if name in ("auto", device.name, device.name.split(":")[0]):
+            return device
+    raise DeviceError(f"device {name!r} is not available; this machine has: {', '.join(d.name for d in devices)}.")
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _precision(half: bool) -> str:
+    return "bfloat16" if half else "float32"

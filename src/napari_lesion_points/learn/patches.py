@@ -1,0 +1,113 @@
+"""Training patches cut from prepared cases: images, and the target heatmap drawn from the points.
+
+Half of the patches hold a lesion at a random place inside them; the others lie anywhere on the foreground. Patches are
+cut with a margin for augmentation and padded with 0 where they leave the volume. The target is drawn after the points
+have moved, so it is exact and never interpolated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_lesion_points.core.heatmap import draw_gaussians
+from napari_lesion_points.learn.augment import MARGIN, augment_images, augment_points, draw_augmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from napari_lesion_points.core.preparation import NetworkInput
+
+_EDGE_SHARE = 0.35  # a lesion is placed at most so far (share of the patch) from the patch's centre
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """How patches are drawn.
+
+    Parameters
+    ----------
+    size : (3,) int
+        Voxels.
+    sigma_vox : (3,) float
+        Of the target.
+    lesion_share : float
+        Share of the patches that are placed on a lesion, where the case has one.
+    affine_probability, intensity : float
+        See `draw_augmentation`.
+    """
+
+    size: tuple[int, int, int]
+    sigma_vox: tuple[float, float, float]
+    lesion_share: float = 0.5
+    affine_probability: float = 0.3
+    intensity: float = 0.1
+
+
+class PatchSampler:
+    """Draws patches from cases, reproducibly for a generator's state."""
+
+    def __init__(self, cases: Sequence[NetworkInput], settings: PatchSettings, rng: np.random.Generator) -> None:
+        self._settings = settings
+        self._rng = rng
+        self._cases = [_Case(c) for c in cases]
+        self._with_lesions = [c for c in self._cases if len(c.points_vox)]
+
+    def batch(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return images (count, C, *size) and target heatmaps (count, 1, *size), float32."""
+        patches = [self._patch() for _ in range(count)]
+        return torch.stack([p[0] for p in patches]), torch.stack([p[1] for p in patches])
+
+    def _patch(self) -> tuple[Tensor, Tensor]:
+        s, rng = self._settings, self._rng
+        on_lesion = bool(self._with_lesions) and rng.random() < s.lesion_share
+        case = (self._with_lesions if on_lesion else self._cases)[
+            rng.integers(len(self._with_lesions if on_lesion else self._cases))
+        ]
+        size = np.array(s.size)
+        if on_lesion:
+            center = case.points_vox[rng.integers(len(case.points_vox))] + rng.uniform(-1, 1, 3) * size * _EDGE_SHARE
+        else:
+            center = case.foreground_vox[rng.integers(len(case.foreground_vox))].astype(float)
+        augmentation = draw_augmentation(rng, len(case.images), case.spacing, s.affine_probability, s.intensity)
+        i, j, k = (
+            tuple(int(n) for n in np.ceil(size * MARGIN)) if augmentation.interpolate else s.size
+        )
+        source_size = (int(i), int(j), int(k))
+        start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)
+        images = augment_images(_extract(case.images, start, source_size), s.size, augmentation)
+        points = augment_points(case.points_vox - start, source_size, s.size, augmentation)
+        target = torch.from_numpy(draw_gaussians(s.size, points, s.sigma_vox))
+        return images, target[None]
+
+
+class _Case:
+    """A prepared case with what sampling needs looked up once."""
+
+    def __init__(self, case: NetworkInput) -> None:
+        self.images = torch.from_numpy(case.images)
+        self.spacing = case.grid.spacing
+        self.points_vox = case.grid.to_voxel(case.points_world)
+        self.foreground_vox = np.argwhere(case.foreground[::2, ::2, ::2]).astype(np.int16) * 2
+        if not len(self.foreground_vox):
+            self.foreground_vox = np.array([[n // 2 for n in case.foreground.shape]], np.int16)
+
+
+def _extract(images: Tensor, start: NDArray[np.int_], size: tuple[int, int, int]) -> Tensor:
+    """Return images[:, start:start + size], with 0 where that leaves the volume."""
+    lower = [int(a) for a in start]
+    upper = [a + s for a, s in zip(lower, size, strict=True)]
+    shape = images.shape[1:]
+    inside = images[(slice(None), *(slice(max(a, 0), max(b, 0)) for a, b in zip(lower, upper, strict=True)))]
+    if all(a >= 0 and b <= n for a, b, n in zip(lower, upper, shape, strict=True)):
+        return inside
+    patch = images.new_zeros((len(images), *size))
+    where = tuple(slice(max(-a, 0), max(-a, 0) + n) for a, n in zip(lower, inside.shape[1:], strict=True))
+    patch[(slice(None), *where)] = inside
+    return patch

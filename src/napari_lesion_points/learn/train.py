@@ -1,0 +1,347 @@
+"""Training: points of prepared cases in, a heatmap network out (paper 3.1).
+
+The loop is a generator. It yields progress, losses and validation figures as they come, and snapshots of the network
+when they are worth keeping; the caller writes them. The learning rate follows one cycle over the budget, whether that
+is minutes or epochs; an exponential average of the weights is what is validated and kept.
+
+1. Draw a batch of patches; take one step.
+2. A few times per budget, and at its end, predict the validation cases, fit candidates, and find the best threshold.
+3. Keep the network if it is not worse than the one kept before.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_lesion_points.core.events import LossPoint, Progress, Validation
+from napari_lesion_points.core.fitting import fit_gaussians
+from napari_lesion_points.core.heatmap import peak_height
+from napari_lesion_points.core.metrics import (
+    CaseDetections,
+    best_threshold,
+    expected_calibration_error,
+    pooled_outcomes,
+)
+from napari_lesion_points.errors import TrainingError
+from napari_lesion_points.learn.losses import soft_target_loss
+from napari_lesion_points.learn.patches import PatchSampler, PatchSettings
+from napari_lesion_points.learn.predict import predict_heatmap
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_lesion_points.core.preparation import NetworkInput
+    from napari_lesion_points.learn.devices import Device
+    from napari_lesion_points.learn.network import UNet
+
+PATCHES_PER_CASE = 8  # per epoch
+VALIDATIONS = 4  # per budget
+WARM_UP = 0.1  # share of the budget in which the learning rate rises
+AVERAGE = 0.995  # decay of the weight average, per step
+REPORT_S = 1.0
+SNAPSHOT_S = 60.0
+#: A later network replaces the kept one unless its validation F1 is lower by more than this, which is what chance does.
+F1_SLACK = 0.02
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train. `minutes` (wall clock, everything included) or `epochs` is the budget; exactly one is given."""
+
+    patches: PatchSettings
+    minutes: float | None = None
+    epochs: int | None = None
+    batch: int = 2
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    tolerance_mm: float = 6.0
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class TrainState:
+    """All that is needed to go on: what a resume file holds.
+
+    `weights` and `average` are the network's, `first` and `second` Adam's moments by parameter name.
+    """
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    best: Validation | None = None
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    average: dict[str, Tensor] = field(default_factory=dict)
+    first: dict[str, Tensor] = field(default_factory=dict)
+    second: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class KeepModel:
+    """These weights are the model from now on; `validation` are its figures (None: stopped before there were any)."""
+
+    weights: dict[str, Tensor]
+    validation: Validation | None
+
+
+@dataclass(frozen=True, eq=False)
+class KeepState:
+    """Training can be resumed from here."""
+
+    state: TrainState
+
+
+TrainEvent = Progress | LossPoint | Validation | KeepModel | KeepState
+
+
+def train(
+    network: UNet,
+    cases: Sequence[NetworkInput],
+    validation: Sequence[NetworkInput],
+    settings: TrainSettings,
+    device: Device,
+    *,
+    started: float,
+    should_stop: Callable[[], bool] = lambda: False,
+    state: TrainState | None = None,
+    fine_tune: bool = False,
+) -> Iterator[TrainEvent]:
+    """Train a network in place; see the module's text.
+
+    Parameters
+    ----------
+    network : UNet
+        Fresh, or the model to start from.
+    cases : sequence of NetworkInput
+        What to learn from; at least one.
+    validation : sequence of NetworkInput
+        Cases kept aside. Without any, the figures are of the training cases and say so.
+    settings : TrainSettings
+        Budget, patches, learning rate.
+    device : Device
+        Where to compute.
+    started : float
+        `time.monotonic()` when the budget began, so that loading counts.
+    should_stop : callable
+        Asked between steps. When it says yes, the loop ends after keeping what there is.
+    state : TrainState, optional
+        From a `KeepState`, to resume.
+    fine_tune : bool
+        The network is a model already: validate it first, and replace it only by one that is not worse.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to learn from, or the loss stays infinite.
+    """
+    if not cases:
+        raise TrainingError("no cases to train on: annotate a case, or mark one as done without lesions.")
+    if (settings.minutes is None) == (settings.epochs is None):
+        raise TrainingError("give a budget in minutes or in epochs, one of the two.")
+    torch.manual_seed(settings.seed)
+    rng = np.random.default_rng([settings.seed, state.step if state else 0])
+    sampler = PatchSampler(cases, settings.patches, rng)
+    peak = peak_height(settings.patches.sigma_vox)
+    network.to(device.name)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=1e-6
+    )
+    average = copy.deepcopy(network).requires_grad_(False)
+    state = state or TrainState()
+    if state.weights:
+        _restore(state, network, average, optimizer)
+    begin = started - state.elapsed_s
+    budget = _Budget(settings, len(cases), begin)
+
+    def validate() -> Iterator[Progress | Validation]:
+        clock = time.monotonic()
+        watched = validation or cases[:MAX_WATCHED]
+        detections = []
+        for i, case in enumerate(watched):
+            detections.append(_detect(average, case, settings, peak, device))
+            yield budget.progress("validating", state.step, f"case {i + 1} of {len(watched)}")
+        figures = _figures(detections, settings, (time.monotonic() - begin) / 60, state.step, not validation)
+        budget.validation_s = time.monotonic() - clock
+        yield figures
+
+    if fine_tune and state.step == 0:
+        for event in validate():
+            yield event
+            if isinstance(event, Validation):
+                state.best = event
+                yield KeepModel(_snapshot(average), event)
+
+    due = [(i + 1) / VALIDATIONS for i in range(VALIDATIONS)]
+    due = [d for d in due if d > budget.fraction(state.step) + 1e-9]
+    losses: list[float] = []
+    bad_steps = 0
+    reported = saved = time.monotonic()
+    stopped = False
+    while due and not stopped:
+        fraction = budget.fraction(state.step)
+        if fraction < due[0]:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * one_cycle(fraction)
+            loss = _step(network, optimizer, sampler.batch(settings.batch), peak, device)
+            bad_steps = 0 if math.isfinite(loss) else bad_steps + 1
+            if bad_steps > 20:
+                raise TrainingError("the loss is not finite any more; train with device cpu, or start from scratch.")
+            if math.isfinite(loss):
+                losses.append(loss)
+            state.step += 1
+            _update_average(average, network, state.step)
+            now = time.monotonic()
+            if now - reported >= REPORT_S and losses:
+                yield LossPoint((now - begin) / 60, state.step, float(np.mean(losses)))
+                yield budget.progress("training", state.step, f"step {state.step}")
+                losses, reported = [], now
+            if now - saved >= SNAPSHOT_S:
+                state.elapsed_s = now - begin
+                _remember(state, network, average, optimizer)
+                yield KeepState(state)
+                saved = time.monotonic()
+        else:
+            last = len(due) == 1
+            due.pop(0)
+            if not last and budget.validation_s * 10 > budget.seconds_left(state.step):
+                continue  # a look on the way may cost a tenth of what is left
+            if losses:
+                yield LossPoint((time.monotonic() - begin) / 60, state.step, float(np.mean(losses)))
+                losses = []
+            for event in validate():
+                yield event
+                if isinstance(event, Validation) and _not_worse(event, state.best, fine_tune):
+                    state.best = event
+                    yield KeepModel(_snapshot(average), event)
+        stopped = should_stop()
+    if stopped and state.best is None:
+        yield KeepModel(_snapshot(average), None)
+    state.elapsed_s = time.monotonic() - begin
+    _remember(state, network, average, optimizer)
+    yield KeepState(state)
+
+
+#: Without validation cases at most so many training cases are predicted for the figures.
+MAX_WATCHED = 4
+
+
+class _Budget:
+    """Turns steps or the clock into the share of the budget that is used."""
+
+    def __init__(self, settings: TrainSettings, cases: int, begin: float) -> None:
+        self._begin = begin
+        self._seconds = None if settings.minutes is None else settings.minutes * 60
+        per_epoch = max(1, math.ceil(cases * PATCHES_PER_CASE / settings.batch))
+        self._steps = (settings.epochs or 0) * per_epoch
+        self.validation_s = 0.0
+
+    def fraction(self, step: int) -> float:
+        """Return the share used; time for the last validation is set aside."""
+        if self._seconds is None:
+            return min(step / self._steps, 1.0)
+        elapsed = time.monotonic() - self._begin
+        return min(elapsed / max(self._seconds - self.validation_s, 1.0), 1.0)
+
+    def seconds_left(self, step: int) -> float:
+        """Return the time left, as the pace so far suggests; NaN before the first step."""
+        elapsed = time.monotonic() - self._begin
+        if self._seconds is not None:
+            return max(self._seconds - elapsed, 0.0)
+        return elapsed / step * (self._steps - step) if step else math.nan
+
+    def progress(self, phase: str, step: int, message: str) -> Progress:
+        """Return a report."""
+        elapsed = time.monotonic() - self._begin
+        return Progress(phase, self.fraction(step), elapsed, self.seconds_left(step), message)
+
+
+def one_cycle(fraction: float) -> float:
+    """Learning rate, relative to its maximum, at a share of the budget: linear rise, then a cosine fall to 0.
+
+    Examples
+    --------
+    >>> one_cycle(WARM_UP), round(one_cycle(1.0), 6)
+    (1.0, 0.0)
+    """
+    if fraction < WARM_UP:
+        return max(fraction / WARM_UP, 0.01)
+    return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP)))
+
+
+def _step(
+    network: UNet, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], peak: float, device: Device
+) -> float:
+    """Take one optimisation step and return its loss; a step whose gradient is not finite is skipped, loss NaN."""
+    network.train()
+    images, target = (t.to(device.name) for t in batch)
+    with device.autocast():
+        logits = network(images)
+    loss = soft_target_loss(logits, target, peak)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    if not torch.isfinite(norm):
+        return math.nan
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _update_average(average: UNet, network: UNet, step: int) -> None:
+    decay = min(AVERAGE, step / (step + 10))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+
+
+def _detect(
+    network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device
+) -> CaseDetections:
+    heatmap = predict_heatmap(network, case, settings.patches.size, peak, device)
+    found = fit_gaussians(heatmap, settings.patches.sigma_vox, min_existence=0.05)
+    return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
+
+
+def _figures(
+    detections: list[CaseDetections], settings: TrainSettings, minutes: float, step: int, on_training_cases: bool
+) -> Validation:
+    threshold, figures = best_threshold(detections, settings.tolerance_mm)
+    ece, _ = expected_calibration_error(*pooled_outcomes(detections, settings.tolerance_mm))
+    return Validation(
+        minutes, step, figures.f1, figures.precision, figures.recall, ece, min(threshold, 1.0), on_training_cases
+    )
+
+
+def _not_worse(new: Validation, old: Validation | None, fine_tune: bool) -> bool:
+    if old is None:
+        return True
+    return new.f1 >= old.f1 - (0.0 if fine_tune else F1_SLACK)
+
+
+def _snapshot(network: UNet) -> dict[str, Tensor]:
+    return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+
+
+def _remember(state: TrainState, network: UNet, average: UNet, optimizer: torch.optim.Optimizer) -> None:
+    state.weights, state.average = _snapshot(network), _snapshot(average)
+    for name, parameter in network.named_parameters():
+        moments = optimizer.state.get(parameter, {})
+        if moments:
+            state.first[name] = moments["exp_avg"].detach().cpu().clone()
+            state.second[name] = moments["exp_avg_sq"].detach().cpu().clone()
+
+
+def _restore(state: TrainState, network: UNet, average: UNet, optimizer: torch.optim.Optimizer) -> None:
+    network.load_state_dict(state.weights)
+    average.load_state_dict(state.average)
+    for name, parameter in network.named_parameters():
+        if name in state.first:
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(state.step)),
+                "exp_avg": state.first[name].to(parameter.device),
+                "exp_avg_sq": state.second[name].to(parameter.device),
+            }

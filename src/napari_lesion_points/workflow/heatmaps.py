@@ -1,0 +1,62 @@
+"""Heatmap files: mass per voxel, with the sigma they were made with noted in the header."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from napari_lesion_points.core.fitting import Candidates, fit_gaussians
+from napari_lesion_points.core.geometry import Grid
+from napari_lesion_points.core.heatmap import sigma_in_voxels
+from napari_lesion_points.core.records import LesionPoint, Origin
+from napari_lesion_points.store.volumes import read_description, read_volume
+from napari_lesion_points.workflow.specs import DEFAULT_SIGMA_MM
+
+_NOTE = re.compile(r"sigma_mm=([0-9.]+)")
+
+
+def describe_heatmap(sigma_mm: float) -> str:
+    """Return the note for a heatmap's header.
+
+    Examples
+    --------
+    >>> describe_heatmap(2.0)
+    'lesion heatmap, mass per voxel, sigma_mm=2'
+    """
+    return f"lesion heatmap, mass per voxel, sigma_mm={sigma_mm:g}"
+
+
+def detect(path: Path, *, sigma_mm: float | None = None, min_existence: float = 0.1) -> tuple[LesionPoint, ...]:
+    """Fit candidates to a heatmap file.
+
+    Parameters
+    ----------
+    path : Path
+        NIfTI, mass per voxel; "sub-07_heatmap.nii.gz" gives the case "sub-07".
+    sigma_mm : float, optional
+        By default what the file's header notes, or 2 mm.
+    min_existence : float
+        See `fit_gaussians`.
+
+    Raises
+    ------
+    VolumeError
+        If the file cannot be read.
+    """
+    heatmap = read_volume(path)
+    if sigma_mm is None:
+        noted = _NOTE.search(read_description(path))
+        sigma_mm = float(noted[1]) if noted else DEFAULT_SIGMA_MM
+    found = fit_gaussians(heatmap.data, sigma_in_voxels(sigma_mm, heatmap.grid.spacing), min_existence=min_existence)
+    case = re.sub(r"(_heatmap)?\.nii(\.gz)?$", "", path.name)
+    return candidate_points(case, heatmap.grid, found)
+
+
+def candidate_points(case: str, grid: Grid, found: Candidates) -> tuple[LesionPoint, ...]:
+    """Return fitted candidates as lesion points in the world, in order of detection."""
+    return tuple(
+        LesionPoint(case, (x, y, z), existence=float(p), mass=float(m), entropy=float(h), origin=Origin.MODEL)
+        for (x, y, z), p, m, h in zip(
+            grid.to_world(found.centers_vox), found.existence, found.mass, found.entropy, strict=True
+        )
+    )

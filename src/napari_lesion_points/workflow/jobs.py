@@ -1,0 +1,149 @@
+"""Running a job in a process of its own, watched from here.
+
+Training and prediction happen in a child process, so that running out of memory or a crash in native code takes neither
+the viewer nor a point with it, and so that torch never loads in the viewer's process. The child writes events to its
+standard output, one line of JSON each. It is asked to stop by a line on its standard input; the end of that stream, as
+when this process is killed, means the same, so no job outlives its viewer.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from napari_lesion_points.core.events import Event, Finished, Progress
+from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
+from napari_lesion_points.workflow.wire import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: After being asked to stop, a job may take so long (s) to finish its step and write what it has; then it is killed.
+GRACE_S = 60.0
+_POLL_S = 0.1
+
+
+def run(spec: TrainSpec | PredictSpec, stop: threading.Event | None = None) -> Iterator[Event]:
+    """Run a job and yield its events; the last is always `Finished`. Blocks between events; works in any thread.
+
+    Parameters
+    ----------
+    spec : TrainSpec or PredictSpec
+        What to do.
+    stop : threading.Event
+        Set it to ask the job to stop. A stopped training keeps its best model and can be resumed.
+
+    Notes
+    -----
+    Closing the generator stops the job too. No error is raised for what goes wrong in the job: that is an outcome,
+    `Finished("failed", reason)`.
+    """
+    stop = stop or threading.Event()
+    yield Progress("starting", 0.0, 0.0, math.nan, "loading the network library")
+    with tempfile.TemporaryDirectory(prefix="lesion-points-") as folder:
+        job = Path(folder) / "job.json"
+        job.write_text(to_json(spec), encoding="utf-8")
+        child = _start(job)
+        lines: queue.Queue[str | None] = queue.Queue()
+        errors: deque[str] = deque(maxlen=40)
+        readers = [
+            threading.Thread(target=_read_into_queue, args=(child.stdout, lines), daemon=True),
+            threading.Thread(target=_read_into, args=(child.stderr, errors), daemon=True),
+        ]
+        for reader in readers:
+            reader.start()
+        try:
+            yield from _watch(child, lines, errors, stop)
+        finally:
+            _end(child)
+            for reader in readers:
+                reader.join()
+            for stream in (child.stdout, child.stderr):
+                if stream:
+                    stream.close()
+
+
+def _watch(
+    child: subprocess.Popen[str], lines: queue.Queue[str | None], errors: deque[str], stop: threading.Event
+) -> Iterator[Event]:
+    asked: float | None = None
+    while True:
+        if stop.is_set() and asked is None:
+            asked = time.monotonic()
+            _ask_to_stop(child)
+        if asked is not None and time.monotonic() - asked > GRACE_S:
+            child.kill()
+        try:
+            line = lines.get(timeout=_POLL_S)
+        except queue.Empty:
+            continue
+        if line is None:
+            yield _unexpected_end(child.wait(), errors, stopped=asked is not None)
+            return
+        if not line.startswith("{"):
+            errors.append(line)  # a library that prints to standard output
+            continue
+        event = decode(line)
+        yield event
+        if isinstance(event, Finished):
+            return
+
+
+def _start(job: Path) -> subprocess.Popen[str]:
+    hidden = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "napari_lesion_points.workflow.job", str(job)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        creationflags=hidden,
+    )
+
+
+def _ask_to_stop(child: subprocess.Popen[str]) -> None:
+    if child.stdin and not child.stdin.closed:
+        with suppress(OSError):  # it has ended already
+            child.stdin.close()
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    _ask_to_stop(child)
+    try:
+        child.wait(timeout=GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _read_into_queue(stream: IO[str] | None, lines: queue.Queue[str | None]) -> None:
+    for line in stream or ():
+        lines.put(line.rstrip("\n"))
+    lines.put(None)
+
+
+def _read_into(stream: IO[str] | None, lines: deque[str]) -> None:
+    for line in stream or ():
+        if line.strip():
+            lines.append(line.rstrip())
+
+
+def _unexpected_end(code: int, errors: deque[str], *, stopped: bool) -> Finished:
+    if stopped:
+        return Finished("stopped", "The job did not answer and was ended; what it had saved before is kept.")
+    last = errors[-1] if errors else "it printed nothing"
+    if code < 0:
+        why = "the system ended it, most often because memory ran out" if code == -9 else f"signal {-code} ended it"
+        return Finished("failed", f"The job ended early: {why}. Close other programs or use fewer cases. ({last})")
+    return Finished("failed", f"The job ended early with code {code}: {last}")

@@ -1,0 +1,157 @@
+"""Model folders: what is in them, read without loading torch.
+
+A model folder holds `model.safetensors` (weights; its header carries the card), `model.json` (the same card, for people),
+`job.json` (the training job), `history.jsonl` (losses and validation figures) and `resume.safetensors` (training state).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_lesion_points.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+JOB = "job.json"
+HISTORY = "history.jsonl"
+RESUME = "resume.safetensors"
+METADATA_KEY = "napari_lesion_points"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is and where it comes from.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    sequences : tuple of str
+        Input channels, in order.
+    spacing_mm : (3,) float
+        Voxel size it works in, RAS order.
+    sigma_mm : float
+        Of the Gaussians it was trained to draw.
+    patch_vox : (3,) int
+        Window size.
+    network : dict
+        `UNetConfig` fields.
+    training_cases, validation_cases : tuple of str
+        What it saw, and what its figures are from.
+    threshold : float
+        Operating threshold of existence, best on the validation cases.
+    f1, precision, recall, ece : float or None
+        Validation figures; None when stopped before the first.
+    figures_on_training_cases : bool
+        There were too few cases to keep some aside.
+    seed : int
+        Of the training.
+    init : str
+        The model it was fine-tuned from, or "".
+    minutes : float
+        Time trained, wall clock.
+    device, version, created_utc : str
+        Where, by which version of this package, when.
+    """
+
+    path: Path
+    sequences: tuple[str, ...]
+    spacing_mm: tuple[float, float, float]
+    sigma_mm: float
+    patch_vox: tuple[int, int, int]
+    network: dict[str, Any]
+    training_cases: tuple[str, ...]
+    validation_cases: tuple[str, ...]
+    threshold: float
+    f1: float | None
+    precision: float | None
+    recall: float | None
+    ece: float | None
+    figures_on_training_cases: bool
+    seed: int
+    init: str
+    minutes: float
+    device: str
+    version: str
+    created_utc: str
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def resumable(self) -> bool:
+        """Whether its training was interrupted and can go on."""
+        return (self.path / RESUME).is_file()
+
+    def require(self, sequences: Collection[str], case: str) -> None:
+        """Raise CheckpointError, naming what is missing, unless `sequences` has all the model needs."""
+        missing = [s for s in self.sequences if s not in sequences]
+        if missing:
+            raise CheckpointError(
+                f"model {self.name} needs {', '.join(self.sequences)}; {case} has no {', '.join(missing)} "
+                f"(it has {', '.join(sequences)}). Choose a model trained on these sequences, or rename the files."
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as JSON values, without its path."""
+        return {"format": FORMAT, **{k: v for k, v in asdict(self).items() if k != "path"}}
+
+
+def model_folder(path: Path) -> Path:
+    """Return the folder of a model named by its folder or by the file in it."""
+    path = path.expanduser()
+    return path.parent if path.name in (WEIGHTS, CARD) and path.is_file() else path
+
+
+def describe_model(path: Path) -> ModelCard:
+    """Read a model's card from the header of its weights.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no model, the file is damaged or not ours, or a newer version wrote it.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    folder = model_folder(path).resolve()
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise CheckpointError(f"{path} holds no model ({WEIGHTS}); name the folder that a training wrote.")
+    try:
+        with safe_open(weights, framework="np") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{weights} is damaged ({error}); train the model again or restore a copy.") from error
+    if text is None:
+        raise CheckpointError(f"{weights} was not written by napari-lesion-points; choose another model.")
+    values = json.loads(text)
+    if values.get("format") != FORMAT:
+        raise CheckpointError(f"{weights} has format {values.get('format')}; this version reads {FORMAT}: update it.")
+    known = {f.name for f in fields(ModelCard)} - {"path"}
+    try:
+        return ModelCard(
+            path=folder,
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known},
+        )
+    except TypeError as error:
+        raise CheckpointError(f"{weights} has an incomplete description ({error}); train the model again.") from error
+
+
+def list_models(folder: Path) -> tuple[ModelCard, ...]:
+    """Return the models in a folder, newest first; damaged ones are left out."""
+    cards = []
+    for weights in folder.glob(f"*/{WEIGHTS}"):
+        try:
+            cards.append(describe_model(weights.parent))
+        except CheckpointError:
+            continue
+    return tuple(sorted(cards, key=lambda card: card.created_utc, reverse=True))

@@ -1,0 +1,59 @@
+"""The prediction job: heatmap and fitted candidates of whole cases, by a trained model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress, Started
+from napari_lesion_points.core.fitting import fit_gaussians
+from napari_lesion_points.core.geometry import Grid, Volume
+from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
+from napari_lesion_points.learn.devices import choose_device
+from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.store.cases import reference_grid
+from napari_lesion_points.store.volumes import write_volume
+from napari_lesion_points.workflow.heatmaps import candidate_points, describe_heatmap
+from napari_lesion_points.workflow.models import describe_model
+from napari_lesion_points.workflow.specs import PredictSpec
+from napari_lesion_points.workflow.training import load_input, load_network
+
+
+def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterator[Event]:
+    """Execute a prediction spec. Each case's heatmap is on disk before its event is yielded."""
+    started = time.monotonic()
+    device = choose_device(spec.device)
+    yield Started(spec.summary, device.label)
+    card = describe_model(Path(spec.model))
+    network = load_network(card).to(device.name)
+    sigma = sigma_in_voxels(card.sigma_mm, card.spacing_mm)
+    total = len(spec.cases)
+    for i, case in enumerate(spec.cases):
+        if should_stop():
+            yield Finished("stopped", f"Stopped on request after {i} of {total} cases; those are kept.")
+            return
+        elapsed = time.monotonic() - started
+        left = elapsed / i * (total - i) if i else math.nan
+        yield Progress("predicting", i / total, elapsed, left, f"{case.case} ({i + 1} of {total})")
+        seen = load_input(case, card.sequences, card.spacing_mm)
+        heatmap = predict_heatmap(network, seen, card.patch_vox, peak_height(sigma), device)
+        found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
+        candidates = candidate_points(case.case, seen.grid, found)
+        path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
+        on_case = _on_grid(Volume(heatmap, seen.grid), reference_grid(case.files))
+        write_volume(path, on_case, describe_heatmap(card.sigma_mm))
+        yield CasePredicted(case.case, str(path), candidates, card.sigma_mm, card.threshold)
+    elapsed = time.monotonic() - started
+    yield Progress("predicting", 1.0, elapsed, 0.0)
+    yield Finished("returned", f"Predicted {spec.summary} in {elapsed:.0f} s.", spec.heatmaps)
+
+
+def _on_grid(heatmap: Volume, grid: Grid) -> Volume:
+    """Put a heatmap on another grid, keeping mass: values are per voxel."""
+    ratio = np.prod(grid.spacing) / np.prod(heatmap.grid.spacing)
+    moved = heatmap.resampled(grid)
+    return Volume((moved.data * ratio).astype(np.float32), grid)

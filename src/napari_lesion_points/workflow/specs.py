@@ -1,0 +1,288 @@
+"""Jobs as data: a frozen spec says everything a training or prediction needs, and travels as JSON.
+
+A spec is a snapshot. The points are in it, so that edits made while the job runs do not reach it, and so that it can be
+run again, elsewhere, and give the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_lesion_points.errors import StudyError, TrainingError
+from napari_lesion_points.store.cases import CaseFiles
+from napari_lesion_points.workflow.models import describe_model
+
+if TYPE_CHECKING:
+    from napari_lesion_points.store.study import Study
+
+#: From so many cases on, a fifth (at most twenty) is kept aside for validation unless the user names the cases.
+HOLD_OUT_FROM = 5
+
+DEFAULT_SIGMA_MM = 2.0  # one voxel of a 2 mm grid, two of a 1 mm grid; lesions 5 mm apart stay two peaks
+DEFAULT_MINUTES = 10.0
+
+
+@dataclass(frozen=True)
+class SpecCase:
+    """One case of a job: its files, its points (world mm, RAS+), and whether it is kept aside for validation."""
+
+    case: str
+    sequences: dict[str, str]
+    points_world: tuple[tuple[float, float, float], ...] = ()
+    validation: bool = False
+
+    @property
+    def files(self) -> CaseFiles:
+        """The files as the store knows them."""
+        return self.files_with(self.sequences)
+
+    def files_with(self, sequences: Iterable[str]) -> CaseFiles:
+        """Return the files of some sequences only, in the given order."""
+        return CaseFiles(self.case, {name: Path(self.sequences[name]) for name in sequences})
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """A training job.
+
+    Parameters
+    ----------
+    out : str
+        Folder of the model.
+    cases : tuple of SpecCase
+        Training and validation cases.
+    sequences : tuple of str
+        The network's input channels, in order; every case has them.
+    minutes, epochs : float, int
+        The budget: one of the two is None.
+    sigma_mm : float
+        Standard deviation of the target's Gaussians, mm.
+    spacing_mm : (3,) float or None
+        Voxel size the network works in (RAS order); None: the cases' median, not under 1 mm.
+    init : str
+        Model folder to start from, or "".
+    device : str
+        "auto", "cpu", "cuda", "mps".
+    seed : int
+        Of weights, patches and augmentation.
+    tolerance_mm : float
+        Greatest distance between a candidate and the lesion it counts for, in validation.
+    resume : bool
+        Continue the interrupted job whose state is in `out`.
+    """
+
+    out: str
+    cases: tuple[SpecCase, ...]
+    sequences: tuple[str, ...]
+    minutes: float | None = DEFAULT_MINUTES
+    epochs: int | None = None
+    sigma_mm: float = DEFAULT_SIGMA_MM
+    spacing_mm: tuple[float, float, float] | None = None
+    init: str = ""
+    device: str = "auto"
+    seed: int = 0
+    tolerance_mm: float = 6.0
+    resume: bool = False
+
+    @property
+    def summary(self) -> str:
+        """One line for people: how many cases and points, and what is kept aside."""
+        training = [c for c in self.cases if not c.validation]
+        points = sum(len(c.points_world) for c in training)
+        aside = len(self.cases) - len(training)
+        return f"{_count(len(training), 'case')}, {_count(points, 'point')}" + (f"; {aside} for validation" if aside else "")
+
+
+@dataclass(frozen=True)
+class PredictSpec:
+    """A prediction job: a model, cases, and the folder for their heatmaps."""
+
+    model: str
+    cases: tuple[SpecCase, ...]
+    heatmaps: str
+    device: str = "auto"
+    min_existence: float = 0.1
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        return _count(len(self.cases), "case")
+
+
+def to_json(spec: TrainSpec | PredictSpec) -> str:
+    """Return the spec as JSON text."""
+    return json.dumps({"job": type(spec).__name__, **asdict(spec)}, indent=1)
+
+
+def from_json(text: str) -> TrainSpec | PredictSpec:
+    """Return the spec that `to_json` wrote."""
+    fields: dict[str, Any] = json.loads(text)
+    job = fields.pop("job")
+    fields["cases"] = tuple(
+        SpecCase(c["case"], c["sequences"], tuple((p[0], p[1], p[2]) for p in c["points_world"]), c["validation"])
+        for c in fields["cases"]
+    )
+    if job == PredictSpec.__name__:
+        return PredictSpec(**fields)
+    spacing = fields["spacing_mm"]
+    return TrainSpec(
+        **{**fields, "sequences": tuple(fields["sequences"]), "spacing_mm": spacing and tuple(spacing)}
+    )
+
+
+def plan_training(
+    study: Study,
+    *,
+    out: Path,
+    cases: Sequence[str] = (),
+    validation: Sequence[str] = (),
+    minutes: float | None = None,
+    epochs: int | None = None,
+    sigma_mm: float | None = None,
+    init: Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    tolerance_mm: float = 6.0,
+) -> TrainSpec:
+    """Take a snapshot of a study's points as a training job.
+
+    Parameters
+    ----------
+    study : Study
+        Whose annotations to learn from.
+    out : Path
+        Folder of the model to make.
+    cases : sequence of str
+        Training cases; by default all that have points or are done without lesions.
+    validation : sequence of str
+        Cases to keep aside. By default, with five training cases or more, a fifth of them.
+    minutes, epochs : float, int
+        The budget; `DEFAULT_MINUTES` when neither is given.
+    sigma_mm : float, optional
+        By default that of `init`, or `DEFAULT_SIGMA_MM`.
+    init : Path, optional
+        Model to fine-tune. Its sequences, spacing and sigma are kept.
+    device, seed, tolerance_mm
+        See `TrainSpec`.
+
+    Raises
+    ------
+    TrainingError
+        If there is nothing to learn from, cases share no sequence, or a number makes no sense.
+    StudyError, CheckpointError
+        If a case is unknown or not annotated, or the model cannot be used.
+    """
+    for name, value in (("minutes", minutes), ("epochs", epochs), ("sigma_mm", sigma_mm)):
+        if value is not None and not value > 0:
+            raise TrainingError(f"{name} is {value}; expected a number above 0.")
+    if minutes is not None and epochs is not None:
+        raise TrainingError("give a budget in minutes or in epochs, not both.")
+    parent = describe_model(init) if init else None
+    if parent and sigma_mm is not None and abs(sigma_mm - parent.sigma_mm) > 1e-6:
+        raise TrainingError(
+            f"sigma_mm is {sigma_mm}, but {init} was trained with {parent.sigma_mm}: leave it out, or train from scratch."
+        )
+    aside = [study.files_of(c).case for c in validation]
+    chosen = [study.files_of(c).case for c in cases] or [c for c in study.training_cases() if c not in aside]
+    both = sorted(set(chosen) & set(aside))
+    if both:
+        raise TrainingError(f"{', '.join(both)} cannot be for training and for validation; leave out one of the two.")
+    usable = set(study.training_cases())
+    blank = [c for c in (*chosen, *aside) if c not in usable]
+    if blank:
+        raise StudyError(
+            f"{', '.join(blank[:5])}: no points yet. Annotate, or mark as done if there are no lesions, or leave out."
+        )
+    if not chosen:
+        raise TrainingError("no case has points yet: annotate one, or mark one as done if it has no lesions.")
+    points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
+    if not aside:
+        aside = _hold_out(chosen, points, seed)
+        chosen = [c for c in chosen if c not in aside]
+    files = [study.files_of(c) for c in (*chosen, *aside)]
+    return TrainSpec(
+        out=str(out),
+        cases=tuple(_spec_case(f, points[f.case], f.case in aside) for f in files),
+        sequences=parent.sequences if parent else _common_sequences(files),
+        minutes=DEFAULT_MINUTES if minutes is None and epochs is None else minutes,
+        epochs=epochs,
+        sigma_mm=parent.sigma_mm if parent else sigma_mm or DEFAULT_SIGMA_MM,
+        spacing_mm=parent.spacing_mm if parent else None,
+        init=str(init) if init else "",
+        device=device,
+        seed=seed,
+        tolerance_mm=tolerance_mm,
+    )
+
+
+def plan_prediction(
+    files: Sequence[CaseFiles],
+    *,
+    model: Path,
+    heatmaps: Path,
+    device: str = "auto",
+    min_existence: float = 0.1,
+) -> PredictSpec:
+    """Describe the prediction of cases by a model.
+
+    Raises
+    ------
+    CheckpointError
+        If the model cannot be used, or needs a sequence that a case lacks.
+    """
+    card = describe_model(model)
+    for f in files:
+        card.require(f.sequences, f.case)
+    return PredictSpec(str(card.path), tuple(_spec_case(f) for f in files), str(heatmaps), device, min_existence)
+
+
+def resume_training(model: Path) -> TrainSpec:
+    """Return the interrupted job of a model folder, set to go on where it stopped.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds no job that can be resumed.
+    """
+    job, state = model / "job.json", model / "resume.safetensors"
+    if not (job.is_file() and state.is_file()):
+        raise TrainingError(f"{model} holds no interrupted training; start a new one.")
+    spec = from_json(job.read_text(encoding="utf-8"))
+    if not isinstance(spec, TrainSpec):
+        raise TrainingError(f"{job} is not a training job; start a new one.")
+    return replace(spec, resume=True, out=str(model))
+
+
+def _spec_case(
+    files: CaseFiles, points: tuple[tuple[float, float, float], ...] = (), validation: bool = False
+) -> SpecCase:
+    return SpecCase(files.case, {k: str(v) for k, v in files.sequences.items()}, points, validation)
+
+
+def _hold_out(chosen: list[str], points: dict[str, tuple[tuple[float, float, float], ...]], seed: int) -> list[str]:
+    """Choose validation cases: a fifth, at most twenty, with lesions as often as the rest; none of fewer than five."""
+    if len(chosen) < HOLD_OUT_FROM:
+        return []
+    count = min(max(1, len(chosen) // 5), 20)
+    shuffled = np.random.default_rng(seed).permutation(sorted(chosen))
+    by_lesions = sorted(shuffled, key=lambda c: -len(points[str(c)]))
+    middle = np.linspace(0, len(by_lesions) - 1, count + 2).round().astype(int)[1:-1]
+    return [str(by_lesions[i]) for i in sorted(set(middle))]
+
+
+def _common_sequences(files: Sequence[CaseFiles]) -> tuple[str, ...]:
+    common = [name for name in files[0].sequences if all(name in f.sequences for f in files)]
+    if not common:
+        names = "; ".join(f"{f.case}: {', '.join(f.sequences)}" for f in files[:3])
+        raise TrainingError(f"the cases have no sequence in common ({names}); name their files alike.")
+    return tuple(common)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

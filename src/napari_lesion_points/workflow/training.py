@@ -1,0 +1,181 @@
+"""The training job: load and prepare the cases of a spec, train, and keep the model folder up to date.
+
+Everything in the folder is replaced whole or not at all, so a killed job leaves its last good model.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_lesion_points import __version__
+from napari_lesion_points.core.events import Event, Finished, LossPoint, Progress, Started, Validation
+from napari_lesion_points.core.geometry import NETWORK_AXES
+from napari_lesion_points.core.heatmap import sigma_in_voxels
+from napari_lesion_points.core.preparation import NetworkInput, network_spacing, prepare_input
+from napari_lesion_points.core.records import utc_now
+from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state, unpack, unpack_state
+from napari_lesion_points.learn.devices import choose_device
+from napari_lesion_points.learn.network import UNet, UNetConfig
+from napari_lesion_points.learn.patches import PatchSettings
+from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
+from napari_lesion_points.store.atomic import atomic_write
+from napari_lesion_points.store.cases import load_case, reference_grid
+from napari_lesion_points.workflow.models import (
+    CARD,
+    HISTORY,
+    JOB,
+    METADATA_KEY,
+    RESUME,
+    WEIGHTS,
+    ModelCard,
+    describe_model,
+)
+from napari_lesion_points.workflow.specs import SpecCase, TrainSpec, to_json
+from napari_lesion_points.workflow.wire import encode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PATCH_VOX = 48  # at most, per axis; thin volumes get thinner patches
+SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level
+DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
+
+
+def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[Event]:
+    """Execute a training spec; see `learn.train.train` for the loop. Raises the errors of loading and training."""
+    started = time.monotonic()
+    out = Path(spec.out)
+    device = choose_device(spec.device)
+    yield Started(spec.summary, device.label)
+    parent = describe_model(Path(spec.init)) if spec.init else None
+    grids = [reference_grid(c.files_with(spec.sequences)) for c in spec.cases]
+    spacing = spec.spacing_mm or network_spacing(grids)
+    cases: list[NetworkInput] = []
+    for i, case in enumerate(spec.cases):
+        if should_stop():
+            yield Finished("stopped", "Stopped while the cases were loading; nothing was trained.")
+            return
+        elapsed = time.monotonic() - started
+        left = elapsed / i * (len(spec.cases) - i) if i else math.nan
+        yield Progress("loading", i / len(spec.cases), elapsed, left, case.case)
+        cases.append(load_input(case, spec.sequences, spacing))
+    training = [c for c, s in zip(cases, spec.cases, strict=True) if not s.validation]
+    aside = [c for c, s in zip(cases, spec.cases, strict=True) if s.validation]
+
+    shape = tuple(int(n) for n in np.max([c.foreground.shape for c in training], axis=0))
+    config = UNetConfig(channels=len(spec.sequences))
+    network, patch = UNet(config), _patch_size(shape, config.stride)
+    sigma = tuple(float(s) for s in sigma_in_voxels(spec.sigma_mm, spacing))
+    if parent:
+        network, patch = load_network(parent), parent.patch_vox
+    settings = TrainSettings(
+        PatchSettings(patch, (sigma[0], sigma[1], sigma[2])),
+        minutes=spec.minutes,
+        epochs=spec.epochs,
+        tolerance_mm=spec.tolerance_mm,
+        seed=spec.seed,
+    )
+    state = unpack_state(out / RESUME) if spec.resume else None
+    atomic_write(out / JOB, to_json(spec))
+    card = ModelCard(
+        path=out.resolve(),
+        sequences=spec.sequences,
+        spacing_mm=spacing,
+        sigma_mm=spec.sigma_mm,
+        patch_vox=patch,
+        network=asdict(network.config),
+        training_cases=tuple(c.case for c in training),
+        validation_cases=tuple(c.case for c in aside),
+        threshold=DEFAULT_THRESHOLD,
+        f1=None,
+        precision=None,
+        recall=None,
+        ece=None,
+        figures_on_training_cases=not aside,
+        seed=spec.seed,
+        init=spec.init,
+        minutes=0.0,
+        device=device.label,
+        version=__version__,
+        created_utc=utc_now(),
+    )
+    history = (out / HISTORY).read_text(encoding="utf-8").splitlines() if spec.resume and (out / HISTORY).is_file() else []
+    kept: Validation | None = None
+    events = train(
+        network, training, aside, settings, device,
+        started=started, should_stop=should_stop, state=state, fine_tune=parent is not None,
+    )  # fmt: skip
+    for event in events:
+        if isinstance(event, KeepModel):
+            kept = event.validation
+            minutes = (time.monotonic() - started) / 60
+            _write_model(card, event.weights, kept, minutes)
+        elif isinstance(event, KeepState):
+            atomic_write(out / RESUME, pack_state(event.state))
+        else:
+            if isinstance(event, LossPoint | Validation):
+                history.append(encode(event))
+                if isinstance(event, Validation):
+                    atomic_write(out / HISTORY, "\n".join(history) + "\n")
+            yield event
+    if should_stop():
+        yield Finished("stopped", f"Stopped on request; the best model so far is kept ({_say(kept)}).", str(out))
+        return
+    (out / RESUME).unlink(missing_ok=True)
+    worse = parent is not None and kept is not None and kept.step == 0
+    reason = (
+        f"Fine-tuning did not improve on {spec.init}; its weights are kept ({_say(kept)})."
+        if worse
+        else f"Trained on {spec.summary} ({_say(kept)})."
+    )
+    yield Finished("returned", reason, str(out))
+
+
+def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float, float, float]) -> NetworkInput:
+    """Read a case's sequences and prepare them for a network."""
+    loaded = load_case(case.files_with(sequences))
+    return prepare_input(case.case, [loaded.volumes[s] for s in sequences], spacing, case.points_world)
+
+
+def load_network(card: ModelCard) -> UNet:
+    """Return the network of a model folder.
+
+    Raises
+    ------
+    CheckpointError
+        If its weights are damaged or not those of the network it describes.
+    """
+    path = card.path / WEIGHTS
+    return network_from(unpack(path.read_bytes(), str(path)), UNetConfig(**card.network), str(path))
+
+
+def _patch_size(shape: tuple[int, ...], stride: int) -> tuple[int, int, int]:
+    """Patches as large as the budget of a CPU allows, and no larger than the largest case."""
+    i, j, k = (max(SMALLEST_PATCH_VOX, min(PATCH_VOX, -(-n // stride) * stride)) for n in shape)
+    return i, j, k
+
+
+def _write_model(card: ModelCard, weights: dict[str, Tensor], validation: Validation | None, minutes: float) -> None:
+    values = card.to_json() | {"minutes": round(minutes, 3), "created_utc": utc_now()}
+    if validation:
+        figures = {k: getattr(validation, k) for k in ("threshold", "f1", "precision", "recall", "ece")}
+        values |= {k: None if math.isnan(v) else round(v, 4) for k, v in figures.items()}
+    text = json.dumps(values, allow_nan=False)
+    atomic_write(card.path / WEIGHTS, pack(weights, {METADATA_KEY: text}))
+    atomic_write(card.path / CARD, json.dumps(values, indent=1))
+
+
+def _say(figures: Validation | None) -> str:
+    if figures is None:
+        return "not yet validated"
+    where = "on its own training cases" if figures.on_training_cases else "in validation"
+    return f"F1 {figures.f1:.2f}, precision {figures.precision:.2f}, recall {figures.recall:.2f} {where}"
+
