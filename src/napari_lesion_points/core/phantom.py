@@ -107,7 +107,7 @@ class Phantom:
     brain : Volume
         uint8, 1 in the brain.
     labels : Volume
-        uint8, k in the voxels of lesion k = 1, 2, ...; 0 elsewhere.
+        uint16, k in the voxels of lesion k = 1, 2, ...; 0 elsewhere.
     centers_world : (K, 3) float
         Centre of mass of each lesion, world mm.
     sizes : (K,) int
@@ -162,7 +162,7 @@ def simulate_patient(anatomy: Anatomy, seed: int, *, lesions: tuple[int, int] = 
 
     sites = np.where(wm > 0.6, 0.05 + near, 0)
     free = brain & (wm > 0.4)
-    labels = np.zeros(grid.shape, dtype=np.uint8)
+    labels = np.zeros(grid.shape, dtype=np.uint16)
     centers: list[NDArray[np.floating]] = []
     wanted = int(rng.integers(lesions[0], lesions[1] + 1))
     for _ in range(20 * wanted):  # most attempts succeed in an adult brain

@@ -1,0 +1,154 @@
+"""Simulated patients: the truth is true, and visible where it should be. The brain is a ball with a ventricle."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
+
+from napari_lesion_points.core.components import component_centres
+from napari_lesion_points.core.geometry import Grid, Volume
+from napari_lesion_points.core.phantom import GRID, Anatomy, Phantom, make_anatomy, simulate_patient
+
+
+def ball(grid: Grid) -> Anatomy:
+    """Anatomy of a 60 mm ball: a ventricle, white matter, cortex and a rim of fluid."""
+    center_world = grid.to_world((np.array(grid.shape) - 1) / 2)
+    voxels = np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, 3)
+    radius_mm = np.linalg.norm(grid.to_world(voxels) - center_world, axis=1).reshape(grid.shape)
+    shells = [radius_mm < 10, radius_mm < 48, radius_mm < 57, radius_mm < 60]
+    fluid, wm, gm, rim = (s.astype(np.float32) for s in (shells[0], *(b & ~a for a, b in pairwise(shells))))
+    return Anatomy(gm, wm, fluid + rim, (wm + 0.7 * gm + 0.25 * (fluid + rim)).astype(np.float32), grid)
+
+
+def centered(spacing_mm: list[float], extent_mm: float = 136) -> Grid:
+    i, j, k = (round(extent_mm / s) for s in spacing_mm)
+    return Grid((i, j, k), np.diag([*spacing_mm, 1]))
+
+
+ANATOMY = ball(centered([2, 2, 2]))
+
+
+@pytest.fixture(scope="module")
+def patients() -> list[Phantom]:
+    return [simulate_patient(ANATOMY, seed) for seed in range(3)]
+
+
+def test_the_same_seed_is_the_same_patient(patients: list[Phantom]) -> None:
+    again, other = simulate_patient(ANATOMY, 1), patients[2]
+    for name, volume in patients[1].sequences.items():
+        assert_array_equal(volume.data, again.sequences[name].data)
+        assert not np.array_equal(volume.data, other.sequences[name].data)
+    assert_array_equal(patients[1].labels.data, again.labels.data)
+
+
+def test_points_are_the_centres_of_the_labels(patients: list[Phantom]) -> None:
+    for patient in patients:
+        found = component_centres(patient.labels)
+        assert_allclose(patient.centers_world, found.centers_world)
+        assert_array_equal(patient.sizes, found.sizes)
+        assert found.labels.tolist() == list(range(1, len(patient.sizes) + 1))
+
+
+def test_lesions_are_as_many_as_asked_apart_and_of_3_to_150_voxels(patients: list[Phantom]) -> None:
+    for patient in patients:
+        assert 2 <= len(patient.sizes) <= 8
+        assert 3 <= patient.sizes.min() <= patient.sizes.max() <= 150
+        gaps = patient.centers_world[:, None] - patient.centers_world
+        distances_mm = np.linalg.norm(gaps, axis=-1)[~np.eye(len(patient.sizes), dtype=bool)]
+        assert distances_mm.min() >= 10
+        assert len(component_centres(Volume(patient.labels.data > 0, patient.labels.grid)).sizes) == len(patient.sizes)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_the_number_of_lesions_can_be_set(count: int) -> None:
+    patient = simulate_patient(ANATOMY, 3, lesions=(count, count))
+    assert patient.centers_world.shape == (count, 3)
+    assert patient.labels.data.max() == count
+
+
+def test_there_are_fewer_lesions_where_there_is_no_room() -> None:
+    patient = simulate_patient(ball(centered([8, 8, 8])), 0, lesions=(90, 90))
+    assert 5 < len(patient.sizes) < 90
+    assert_allclose(patient.centers_world, component_centres(patient.labels).centers_world)
+
+
+def test_lesions_show_in_every_sequence(patients: list[Phantom]) -> None:
+    signs = {"FLAIR": 1, "T1w": -1, "T2w": 1}
+    changes: dict[str, list[float]] = {name: [] for name in signs}
+    for patient in patients:
+        lesion = patient.labels.data > 0
+        around = ndimage.binary_dilation(lesion, iterations=4) & ~ndimage.binary_dilation(lesion, iterations=2)
+        for name, volume in patient.sequences.items():
+            inside, outside = volume.data[lesion].mean(), np.median(volume.data[around])
+            changes[name].append(signs[name] * (inside - outside) / outside)
+    for name, change in changes.items():
+        assert min(change) > 0.03, f"{name}: {change}"
+
+
+def test_fluid_is_dark_in_flair_and_bright_in_t2w(patients: list[Phantom]) -> None:
+    middle = tuple(slice(n // 2 - 1, n // 2 + 2) for n in ANATOMY.grid.shape)
+    for patient in patients:
+        fluid = {name: v.data[middle].mean() / np.median(v.data[v.data > 0]) for name, v in patient.sequences.items()}
+        assert fluid["FLAIR"] < 0.5
+        assert fluid["T1w"] < 0.5
+        assert fluid["T2w"] > 1.5
+
+
+def test_lesions_lie_in_the_brain_and_nothing_outside_it(patients: list[Phantom]) -> None:
+    for patient in patients:
+        assert patient.brain.data[patient.labels.data > 0].all()
+        for volume in patient.sequences.values():
+            assert np.isfinite(volume.data).all()
+            assert volume.data.dtype == np.float32
+            assert not volume.data[patient.brain.data == 0].any()
+            assert (volume.data[patient.brain.data == 1] > 0).all()
+
+
+def test_a_threshold_on_flair_also_takes_what_is_no_lesion() -> None:
+    # At the level that keeps half of the lesions' voxels, most voxels of a single sequence are something else.
+    precision = []
+    for seed in range(2):
+        patient = simulate_patient(ANATOMY, seed)
+        flair, lesion = patient.sequences["FLAIR"].data, patient.labels.data > 0
+        bright = flair >= np.median(flair[lesion])
+        precision.append(np.count_nonzero(bright & lesion) / np.count_nonzero(bright))
+    assert np.mean(precision) < 0.5
+
+
+def test_other_grids_have_lesions_of_the_same_volume_in_mm() -> None:
+    grid = centered([1.5, 2, 4])
+    tilted = grid.affine @ np.array([[0.98, 0.2, 0, 5], [-0.2, 0.98, 0, 7], [0, 0, 1, 9], [0, 0, 0, 1]])
+    anatomy = ball(Grid(grid.shape, tilted))
+    patient = simulate_patient(anatomy, 0, lesions=(4, 4))
+    assert patient.labels.grid is anatomy.grid
+    assert_allclose(patient.centers_world, component_centres(patient.labels).centers_world)
+    assert (patient.sizes * np.prod(anatomy.grid.spacing) < 1300).all()
+
+
+def test_an_anatomy_is_made_of_shares_on_the_wanted_grid() -> None:
+    fine = ball(centered([2, 2, 2]))
+    spill = ndimage.gaussian_filter(fine.wm, 1)  # a template's maps are blurred
+    anatomy = make_anatomy(*(Volume(x, fine.grid) for x in (fine.gm, spill, 80 * fine.t1)), centered([4, 4, 4]))
+    total = anatomy.gm + anatomy.wm + anatomy.csf
+    brain = total > 0
+    assert_allclose(total[brain], 1, atol=1e-5)
+    assert np.count_nonzero(brain) * 64 == pytest.approx(4 / 3 * np.pi * 57**3, rel=0.05)
+    assert anatomy.csf[tuple(n // 2 for n in anatomy.grid.shape)] == pytest.approx(1, abs=1e-3)
+    assert anatomy.t1[anatomy.wm > 0.9].mean() == pytest.approx(1, rel=1e-3)
+    assert not anatomy.t1[~brain].any()
+
+
+def test_nearness_to_the_ventricles_falls_to_1_over_e_at_6_mm() -> None:
+    along = ANATOMY.periventricular[34, 34, 34:]  # from the ball's centre, 2 mm per voxel; the ventricle ends at 10 mm
+    assert along[0] == 1
+    assert along[4 + 3] == pytest.approx(np.exp(-1), rel=0.05)
+    assert (along[15:] < 0.06).all()  # the fluid of the outer rim is no ventricle
+
+
+def test_the_default_grid_fits_four_halvings() -> None:
+    assert [n % 16 for n in GRID.shape] == [0, 0, 0]
+    assert GRID.spacing.tolist() == [2, 2, 2]
