@@ -43,7 +43,8 @@ def read_volume(path: Path) -> Volume:
         values that are not finite.
     """
     image = _open(path)
-    data = _array(image, path).astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # too large for float32: infinite, and refused below
+        data = _array(image, path).astype(np.float32, copy=False)
     finite = np.isfinite(data)
     if not finite.all():
         at = tuple(int(i) for i in np.argwhere(~finite)[0])
@@ -117,7 +118,7 @@ def write_volume(path: Path, volume: Volume, description: str = "") -> None:
         nib.save(image, temporary)
 
 
-def _open(path: Path) -> nib.Nifti1Pair:
+def _open(path: Path) -> nib.Nifti1Image:
     """Read the header and check that the file holds one 3D volume of real numbers."""
     if not path.is_file():
         remedy = "Fetch the data that this link stands for." if path.is_symlink() else "Check the path."
@@ -126,8 +127,8 @@ def _open(path: Path) -> nib.Nifti1Pair:
         image = nib.load(path, mmap=False)
     except _DAMAGED as error:
         raise _damaged(path, error) from error
-    if not isinstance(image, nib.Nifti1Pair):  # also the class of NIfTI-2 images
-        raise VolumeError(f"{path}: is a {type(image).__name__}, not NIfTI. Convert it to .nii.gz first.")
+    if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 images are a subclass
+        raise VolumeError(f"{path}: is a {type(image).__name__}, not one NIfTI file. Convert it to .nii.gz first.")
     if len(image.shape) < 3 or any(n != 1 for n in image.shape[3:]):
         raise VolumeError(f"{path}: has shape {image.shape}; expected one 3D volume. Split or stack it first.")
     if image.get_data_dtype().kind not in "iuf":
@@ -135,7 +136,7 @@ def _open(path: Path) -> nib.Nifti1Pair:
     return image
 
 
-def _array(image: nib.Nifti1Pair, path: Path) -> NDArray[np.generic]:
+def _array(image: nib.Nifti1Image, path: Path) -> NDArray[np.generic]:
     """Read the (I, J, K) values, scaled as the header says and otherwise in the type of the file."""
     try:
         if path.name.lower().endswith(".gz"):  # whole, for the checksum behind the voxels that nobody else reads
@@ -147,7 +148,7 @@ def _array(image: nib.Nifti1Pair, path: Path) -> NDArray[np.generic]:
     return data.reshape(image.shape[:3])
 
 
-def _grid(image: nib.Nifti1Pair, path: Path) -> Grid:
+def _grid(image: nib.Nifti1Image, path: Path) -> Grid:
     """Shape and affine as a grid."""
     i, j, k = image.shape[:3]
     try:
