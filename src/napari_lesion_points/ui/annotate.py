@@ -1,0 +1,146 @@
+"""The Annotate tab: views, tools, undo, and the list of the case's points."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QButtonGroup,
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+)
+
+from napari_lesion_points.core.records import LesionPoint
+from napari_lesion_points.ui.controller import Controller
+from napari_lesion_points.ui.controls import Section, button, row
+from napari_lesion_points.ui.layers import ORIENTATIONS
+from napari_lesion_points.ui.session import Screen, position
+
+_TOOLS = (
+    ("add", "Add (2)", "A click adds a lesion; an existing point can be dragged"),
+    ("select", "Select (3)", "Click, box or drag points; Delete removes them"),
+    ("pan_zoom", "Pan (4)", "Move and zoom the image"),
+)
+
+
+class AnnotatePanel(Section):
+    """Where lesions are clicked: everything around the clicking itself, which happens on the image."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+        self._points: tuple[LesionPoint, ...] = ()
+        self.views = {
+            name: button(name.capitalize(), lambda name=name: controller.set_orientation(name), "Next view: X", True)
+            for name in ORIENTATIONS
+        }
+        self.tools = {
+            mode: button(text, lambda mode=mode: controller.set_tool(mode), tip, True) for mode, text, tip in _TOOLS
+        }
+        self._groups = []
+        for buttons in (self.views, self.tools):
+            group = QButtonGroup(self)
+            for member in buttons.values():
+                group.addButton(member)
+            self._groups.append(group)
+        self.sequence = QComboBox()
+        self.sequence.setToolTip("Image sequence; next one: C")
+        self.sequence.setMinimumContentsLength(8)
+        self.sequence.activated.connect(lambda index: controller.set_sequence(self.sequence.itemText(index)))
+        self.margin = QDoubleSpinBox()
+        self.margin.setRange(0, 30)
+        self.margin.setDecimals(0)
+        self.margin.setSuffix(" mm")
+        self.margin.setPrefix("± ")
+        self.margin.setToolTip("Points this far before and behind the slice are shown too")
+        self.margin.valueChanged.connect(controller.set_margin)
+        self.guard(self.sequence, self.margin)
+        self.undo = button("Undo", controller.undo, "Ctrl+Z")
+        self.redo = button("Redo", controller.redo, "Ctrl+Shift+Z")
+        self.delete = button("Delete", lambda: controller.delete_points(self.chosen()), "Delete the selected points (Delete)")
+        self.table = QTableWidget(0, 3)
+        self.table.setHorizontalHeaderLabels(["#", "World mm", "Origin"])
+        self.table.verticalHeader().setVisible(False)
+        self.table.verticalHeader().setDefaultSectionSize(21)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setMinimumHeight(90)
+        self.table.setToolTip("Click a point to go there")
+        header = self.table.horizontalHeader()
+        header.setMinimumSectionSize(24)
+        for column, width in ((0, 34), (2, 76)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            self.table.setColumnWidth(column, width)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+        self.table.cellClicked.connect(self._row_clicked)
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        grid.addWidget(QLabel("View"), 0, 0)
+        grid.addLayout(row(*self.views.values()), 0, 1)
+        grid.addWidget(QLabel("Tool"), 1, 0)
+        grid.addLayout(row(*self.tools.values()), 1, 1)
+        grid.addWidget(QLabel("Image"), 2, 0)
+        grid.addLayout(row(self.sequence, QLabel("Points"), self.margin), 2, 1)
+        grid.setColumnStretch(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addLayout(grid)
+        layout.addWidget(self.table, 1)
+        layout.addLayout(row(self.undo, self.redo, self.delete))
+
+    def chosen(self) -> list[LesionPoint]:
+        """Return the points selected in the list."""
+        return [self._points[i.row()] for i in self.table.selectionModel().selectedRows() if i.row() < len(self._points)]
+
+    def show_screen(self, screen: Screen) -> None:
+        """Draw the state."""
+        state = screen.state
+        for name, member in self.views.items():
+            member.setChecked(name == state.orientation)
+        mode = str(self._controller.editor.layer.mode) if self._controller.editor is not None else ""
+        for name, member in self.tools.items():
+            member.setEnabled(screen.case_ready)
+            member.setChecked(name == mode)
+        with QSignalBlocker(self.sequence), QSignalBlocker(self.margin):
+            names = [self.sequence.itemText(i) for i in range(self.sequence.count())]
+            if names != list(state.sequences):
+                self.sequence.clear()
+                self.sequence.addItems(state.sequences)
+            self.sequence.setCurrentText(state.sequence)
+            self.margin.setValue(state.margin_mm)
+        self.undo.setEnabled(bool(state.undo_label))
+        self.undo.setText(f"Undo {state.undo_label}".strip())
+        self.redo.setEnabled(bool(state.redo_label))
+        self.redo.setText(f"Redo {state.redo_label}".strip())
+        self.delete.setEnabled(bool(state.points))
+        if state.points != self._points:
+            self._points = state.points
+            self._draw_points()
+
+    def _draw_points(self) -> None:
+        self.table.clearSelection()
+        self.table.setRowCount(len(self._points))
+        for number, point in enumerate(self._points):
+            for column, text in enumerate((str(number + 1), position(point), str(point.origin))):
+                item = QTableWidgetItem(text)
+                if column == 0:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+                self.table.setItem(number, column, item)
+        if self._points:
+            self.table.scrollToBottom()
+
+    def _row_clicked(self, number: int, _column: int) -> None:
+        if number < len(self._points):
+            point = self._points[number]
+            self._controller.jump(point.world)
+            if self._controller.editor is not None:
+                self._controller.editor.select({point.id})

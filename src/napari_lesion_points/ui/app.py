@@ -1,0 +1,83 @@
+"""A viewer with the dock and a study in it: what `lesion-points open` starts, and what scripts and tests drive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_lesion_points.errors import StudyError
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_lesion_points.ui.dock import LesionPointsDock
+
+
+@dataclass(frozen=True)
+class Window:
+    """A viewer and the dock in it."""
+
+    viewer: Viewer
+    dock: LesionPointsDock
+
+    def close(self) -> None:
+        """End the session and close the viewer."""
+        self.dock.close_session()
+        self.viewer.close()
+
+
+def open_window(
+    root: Path | None = None,
+    store: Path | None = None,
+    reader: str = "",
+    case: str | None = None,
+    review: bool = False,
+    show: bool = True,
+) -> Window:
+    """Make a viewer with the dock, open a study in it, and return without running the event loop.
+
+    Raises
+    ------
+    StudyError
+        If the study cannot be opened; no window is left behind.
+    """
+    import napari
+
+    from napari_lesion_points.ui.dock import DOCK_NAME, LesionPointsDock
+
+    viewer = napari.Viewer(title="napari-lesion-points", show=show)
+    dock = LesionPointsDock(viewer)
+    viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right", add_vertical_stretch=False)
+    window = Window(viewer, dock)
+    if root is not None and not dock.controller.open_study(Path(root), store, reader, case or ""):
+        message = dock.controller.state.notice.text
+        window.close()
+        raise StudyError(message)
+    if review:
+        dock.controller.update(queue_all_cases=case is None)
+        dock.show_tab("Review")
+    return window
+
+
+def open_study(
+    root: Path, store: Path | None = None, reader: str = "", case: str | None = None, review: bool = False
+) -> None:
+    """Open a study in napari and run it until its window is closed.
+
+    Parameters
+    ----------
+    root, store : Path
+        The study, and where its points are kept (`Study.open`).
+    reader : str
+        Who reads.
+    case : str, optional
+        Case to show first; else the first that is not done.
+    review : bool
+        Begin with the review of the most uncertain candidate.
+    """
+    import napari
+
+    window = open_window(root, store, reader, case, review)
+    napari.run()
+    window.dock.close_session()

@@ -1,0 +1,56 @@
+"""What napari's manifest names: the dock, a menu entry that opens a study, and a simulated patient as sample data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from napari_lesion_points.ui.dock import LesionPointsDock
+
+#: The sample patient is the same each time.
+_SAMPLE_SEED = 7
+
+
+def lesion_points_dock(napari_viewer: Viewer) -> LesionPointsDock:
+    """Make the dock for a viewer."""
+    from napari_lesion_points.ui.dock import LesionPointsDock
+
+    return LesionPointsDock(napari_viewer)
+
+
+def open_study_dialog() -> None:
+    """Show the dock in the current viewer, and ask for the study to open."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        _, dock = viewer.window.add_plugin_dock_widget("napari-lesion-points", "Lesion points")
+        dock.cases.ask_folder()
+
+
+def simulated_patient() -> list[tuple[Any, dict[str, Any], str]]:
+    """Simulate one patient on the MNI152 anatomy: its sequences, and the true lesion centres.
+
+    Raises
+    ------
+    VolumeError
+        If nilearn, whose templates it is made from, is not installed.
+    """
+    from napari_lesion_points.core.geometry import DISPLAY_AXES
+    from napari_lesion_points.core.phantom import simulate_patient
+    from napari_lesion_points.store.anatomy import load_anatomy
+    from napari_lesion_points.ui.layers import contrast_limits, sequence_order
+
+    phantom = simulate_patient(load_anatomy(), _SAMPLE_SEED)
+    data: list[tuple[Any, dict[str, Any], str]] = []
+    placement: dict[str, Any] = {}
+    for name in reversed(sequence_order(tuple(phantom.sequences))):
+        volume = phantom.sequences[name].reoriented(DISPLAY_AXES)
+        placement = {"scale": tuple(volume.grid.spacing), "units": ("mm",) * 3, "axis_labels": tuple(DISPLAY_AXES)}
+        limits = contrast_limits(volume.data)
+        data.append((volume.data, {"name": name, "colormap": "gray", "contrast_limits": limits, **placement}, "image"))
+    centers = volume.grid.to_voxel(phantom.centers_world)
+    data.append((centers, {"name": "True lesions", "size": 4, "face_color": "transparent", **placement}, "points"))
+    return data

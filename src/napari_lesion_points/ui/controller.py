@@ -1,0 +1,405 @@
+"""The session of one viewer: the open study, the case on screen, edits and undo.
+
+It holds the state, carries out what the widgets ask for, and tells them by `changed` what to draw. Jobs and the review
+queue have their own modules (`jobs`, `reviewing`) and share this state.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint
+from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui import layers
+from napari_lesion_points.ui.editing import LesionEditor
+from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, load_heatmap
+from napari_lesion_points.ui.session import Notice, Screen, State, resolve
+from napari_lesion_points.ui.undo import UndoStack
+from napari_lesion_points.ui.worker import Workers
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Image, Layer, Points
+
+    from napari_lesion_points.store.study import Study
+    from napari_lesion_points.ui.layers import DisplayedCase
+
+_LOG = logging.getLogger(__name__)
+
+
+class Controller(QObject):
+    """What the dock of one viewer can do.
+
+    Attributes
+    ----------
+    changed : Signal(Screen)
+        What the dock shows has changed.
+    walked : Signal(Change)
+        A change was undone or redone.
+    shown : DisplayedCase or None
+        The case on screen.
+    """
+
+    changed = Signal(object)
+    walked = Signal(object)
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = viewer
+        self.workers = Workers()
+        self.loader = CaseLoader(self.workers)
+        self.study: Study | None = None
+        self.state = State()
+        self.screen: Screen = resolve(self.state)
+        self.shown: DisplayedCase | None = None
+        self.editor: LesionEditor | None = None
+        self.images: list[Image] = []
+        self.heat_layer: Image | None = None
+        self.candidate_layer: Points | None = None
+        self.closed = False
+        self._undo = UndoStack()
+
+    # state -----------------------------------------------------------------------------------------------------------
+
+    def update(self, **changes: Any) -> None:
+        """Change the state and tell the widgets."""
+        self.state = replace(
+            self.state, **changes, undo_label=self._undo.undo_label, redo_label=self._undo.redo_label
+        )
+        self.screen = resolve(self.state)
+        if not self.closed:
+            self.changed.emit(self.screen)
+
+    def say(self, text: str, level: str = "info") -> None:
+        """Show a message in the dock; an error also goes to the log."""
+        if level == "error":
+            _LOG.error(text)
+        self.update(notice=Notice(text, level))
+
+    # study -----------------------------------------------------------------------------------------------------------
+
+    def open_study(self, root: Path, store: Path | None = None, reader: str = "", case: str = "") -> bool:
+        """Open a study and show one of its cases: `case`, or the first that is not done. False when it cannot."""
+        from napari_lesion_points.store.study import Study
+
+        try:
+            study = Study.open(root, store, reader)
+            first = study.files_of(case).case if case else ""
+            summary = study.summary()
+        except LesionPointsError as error:
+            self.say(str(error), "error")
+            return False
+        self._leave_study()
+        self.study = study
+        self._undo.clear()
+        self.update(
+            root=str(study.root), store=str(study.store), reader=study.reader, cases=summary, notice=Notice(),
+            unchecked=frozenset(), queue=(), at=0, placing=False,
+        )  # fmt: skip
+        first = first or next((s.case for s in summary if s.state is not CaseState.DONE), summary[0].case)
+        self.select_case(first)
+        return True
+
+    def reopen(self, store: Path | None = None, reader: str = "") -> None:
+        """Open the same study with another store or reader."""
+        if self.study is not None:
+            self.open_study(self.study.root, store or self.study.store, reader or self.study.reader, self.state.wanted)
+
+    def _leave_study(self) -> None:
+        self.loader.clear()
+        self._remove_layers()
+        if self.study is not None:
+            self.study.close()
+        self.study = None
+        self.state = State(
+            tab=self.state.tab, orientation=self.state.orientation, margin_mm=self.state.margin_mm,
+            threshold=self.state.threshold, devices=self.state.devices, job=self.state.job,
+        )  # fmt: skip
+
+    def refresh(self, **changes: Any) -> None:
+        """Read the counts, and the points of the case on screen, from the study again."""
+        if self.study is None:
+            return
+        try:
+            changes["cases"] = self.study.summary()
+            if self.state.shown:
+                changes["points"] = self.study.annotations(self.state.shown)
+                candidates = self.study.candidates(self.state.shown)
+                if candidates != self.state.candidates:
+                    self.show_candidates(candidates)
+                changes["candidates"] = candidates
+        except LesionPointsError as error:
+            changes["notice"] = Notice(str(error), "error")
+        self.update(**changes)
+
+    # cases -----------------------------------------------------------------------------------------------------------
+
+    def select_case(self, case: str) -> None:
+        """Show a case: now when it is in memory, else when a worker has read it."""
+        if self.study is None or not case or (case == self.state.wanted and (self.state.loading or self.state.shown == case)):
+            return
+        self.update(wanted=case, loading=True, placing=False)
+        self.loader.want(self.study.files_of(case), self.study.heatmap_path(case), self._show, self._cannot_show)
+
+    def next_case(self) -> None:
+        """Show the next case of the list."""
+        self.select_case(self.screen.next_case)
+
+    def previous_case(self) -> None:
+        """Show the previous case of the list."""
+        self.select_case(self.screen.previous_case)
+
+    def set_case_state(self, state: CaseState) -> None:
+        """Mark the case on screen as done, in progress or new; undoable."""
+        if self.study is None or not self.state.shown:
+            return
+        try:
+            self._undo.push(self.study.set_state(self.state.shown, state))
+        except LesionPointsError as error:
+            self.say(str(error), "error")
+            return
+        self.refresh(notice=Notice(f"{self.state.shown} is marked as {state}."))
+
+    def _cannot_show(self, case: str, why: str) -> None:
+        self.update(loading=False, notice=Notice(why, "error"))
+
+    def _show(self, loaded: LoadedCase) -> None:
+        """Put a case that was read on screen."""
+        if self.study is None or loaded.shown.case != self.state.wanted:
+            return
+        case = loaded.shown.case
+        try:
+            points, candidates = self.study.annotations(case), self.study.candidates(case)
+        except LesionPointsError as error:
+            self._cannot_show(case, str(error))
+            return
+        self._remove_layers()
+        self.shown = loaded.shown
+        names = tuple(loaded.shown.volumes)
+        visible = self.state.sequence if self.state.sequence in names else names[0]
+        self.images = layers.add_images(self.viewer, loaded.shown, visible)
+        if loaded.heatmap is not None:
+            self._add_heatmap(loaded.heatmap)
+        self.editor = LesionEditor(self.viewer, loaded.shown, points, self._reader, self.commit, self.say)
+        self.editor.layer.events.mode.connect(self._mode_changed)
+        self.show_candidates(candidates)
+        layers.orient(self.viewer, self.state.orientation)
+        layers.set_margin(self.viewer, self.state.margin_mm)
+        middle = loaded.shown.grid.to_world([(n - 1) / 2 for n in loaded.shown.grid.shape])[0]
+        layers.jump(self.viewer, loaded.shown, (float(middle[0]), float(middle[1]), float(middle[2])))
+        self.viewer.reset_view()
+        overlay = self.viewer.canvas.overlays.scale_bar
+        overlay.visible = True
+        notice = Notice(" ".join(loaded.shown.notes), "warning") if loaded.shown.notes else self.state.notice
+        self.update(
+            shown=case, loading=False, points=points, candidates=candidates, sequences=names, sequence=visible,
+            notes=loaded.shown.notes, has_heatmap=loaded.heatmap is not None, notice=notice, cases=self.study.summary(),
+        )  # fmt: skip
+        self.activate_tool()
+        if self.screen.next_case:
+            following = self.screen.next_case
+            self.loader.prefetch(self.study.files_of(following), self.study.heatmap_path(following))
+
+    def _reader(self) -> str:
+        return self.state.reader
+
+    def _mode_changed(self) -> None:
+        """Let the tool buttons follow napari's own."""
+        self.update()
+
+    def _remove_layers(self) -> None:
+        if self.editor is not None:
+            self.editor.close()
+        for layer in self.own_layers():
+            if layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.editor, self.images, self.heat_layer, self.candidate_layer, self.shown = None, [], None, None, None
+
+    def own_layers(self) -> list[Layer]:
+        """Layers of the case on screen that belong to this session."""
+        lesions = self.editor.layer if self.editor is not None else None
+        return [layer for layer in (*self.images, self.heat_layer, self.candidate_layer, lesions) if layer is not None]
+
+    # what the viewer shows -------------------------------------------------------------------------------------------
+
+    def _add_heatmap(self, heatmap: Heatmap) -> None:
+        if self.shown is not None:
+            self.heat_layer = layers.add_heatmap(self.viewer, self.shown, heatmap.volume, heatmap.peak)
+
+    def reload_heatmap(self, case: str) -> None:
+        """Read a heatmap that was just predicted, when its case is on screen."""
+        self.loader.forget(case)
+        if self.study is not None and self.shown is not None and case == self.state.shown:
+            self.workers.start(
+                load_heatmap, self.study.heatmap_path(case), self.shown.grid,
+                returned=lambda heatmap: self._replace_heatmap(case, heatmap),
+                failed=lambda why: self.say(why, "error"),
+            )  # fmt: skip
+
+    def _replace_heatmap(self, case: str, heatmap: Heatmap | None) -> None:
+        if case != self.state.shown or heatmap is None:
+            return  # another case is on screen by now
+        if self.heat_layer is not None and self.heat_layer in self.viewer.layers:
+            self.viewer.layers.remove(self.heat_layer)
+        self._add_heatmap(heatmap)
+        self.update(has_heatmap=True)
+        self.activate_tool()
+
+    def show_candidates(self, candidates: Sequence[LesionPoint]) -> None:
+        """Show these candidates: a new layer for new ones, new symbols for new verdicts."""
+        old, layer = self.state.candidates, self.candidate_layer
+        if layer is not None and [p.id for p in old] == [p.id for p in candidates]:
+            layers.set_candidates(layer, candidates)
+            return
+        if layer is not None and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
+        self.candidate_layer = None
+        if self.shown is not None and candidates:
+            self.candidate_layer = layers.add_candidates(self.viewer, self.shown, candidates, self.state.threshold)
+
+    def activate_tool(self) -> None:
+        """Make the layer of the current tab the active one: clicks add lesions only while annotating."""
+        annotating = self.state.tab == "Annotate"
+        lesions = self.editor.layer if self.editor is not None else None
+        if lesions is not None:
+            lesions.mode = "add" if annotating else "pan_zoom"
+        target = lesions if annotating or self.candidate_layer is None else self.candidate_layer
+        if target is not None and target in self.viewer.layers:
+            self.viewer.layers.selection.active = target
+
+    def set_tab(self, tab: str) -> None:
+        """Switch to a tab."""
+        self.update(tab=tab, placing=False)
+        self.activate_tool()
+
+    def set_tool(self, mode: str) -> None:
+        """Switch the lesions layer between "add", "select" and "pan_zoom"."""
+        if self.editor is not None:
+            self.viewer.layers.selection.active = self.editor.layer
+            self.editor.layer.mode = mode
+
+    def set_orientation(self, orientation: str) -> None:
+        """Show axial, coronal or sagittal slices."""
+        layers.orient(self.viewer, orientation)
+        self.update(orientation=orientation)
+
+    def next_orientation(self) -> None:
+        """Go on to the next of the three orientations."""
+        names = list(layers.ORIENTATIONS)
+        self.set_orientation(names[(names.index(self.state.orientation) + 1) % len(names)])
+
+    def set_sequence(self, name: str) -> None:
+        """Show one sequence and hide the others."""
+        for layer, sequence in zip(self.images, self.state.sequences, strict=True):
+            layer.visible = sequence == name
+        self.update(sequence=name)
+
+    def next_sequence(self) -> None:
+        """Show the next sequence."""
+        names = self.state.sequences
+        if names:
+            self.set_sequence(names[(names.index(self.state.sequence) + 1) % len(names)])
+
+    def toggle_heatmap(self) -> None:
+        """Show or hide the heatmap."""
+        if self.heat_layer is not None:
+            self.heat_layer.visible = not self.heat_layer.visible
+
+    def set_margin(self, margin_mm: float) -> None:
+        """Show points this far before and behind the slice."""
+        layers.set_margin(self.viewer, margin_mm)
+        self.update(margin_mm=margin_mm)
+
+    def set_threshold(self, threshold: float) -> None:
+        """Show only candidates at or above this existence; nothing is fitted again."""
+        if self.candidate_layer is not None:
+            self.candidate_layer.shown = layers.existence_of(self.state.candidates) >= threshold
+        self.update(threshold=threshold)
+
+    def jump(self, world: tuple[float, float, float]) -> None:
+        """Show the place of a point."""
+        if self.shown is not None:
+            layers.jump(self.viewer, self.shown, world)
+
+    # edits -----------------------------------------------------------------------------------------------------------
+
+    def commit(self, change: Change) -> Sequence[LesionPoint]:
+        """Store a change, remember it for undo, and return the case's points as stored.
+
+        Raises
+        ------
+        LesionPointsError
+            If the study refuses; nothing has changed then.
+        """
+        study = self._open()
+        study.apply(change)
+        self._undo.push(change)
+        words = {"add": "Added", "move": "Moved", "delete": "Deleted"}.get(change.label, change.label.capitalize())
+        self.refresh(notice=Notice(f"{words}, stored."))
+        return self.state.points
+
+    def undo(self) -> None:
+        """Take back the newest edit."""
+        self._walk(self._undo.undo, "Undone", "Nothing to undo.")
+
+    def redo(self) -> None:
+        """Do the last undone edit again."""
+        self._walk(self._undo.redo, "Redone", "Nothing to redo.")
+
+    def _walk(self, step: Any, word: str, nothing: str) -> None:
+        try:
+            change = step(self._open().apply)
+        except LesionPointsError as error:
+            self.say(str(error), "error")
+            return
+        if change is None:
+            self.say(nothing)
+            return
+        self.show_stored(f"{word}: {change.label}." + (f" That was in {change.case}." if change.case != self.state.shown else ""))
+        self.walked.emit(change)
+        self.select_case(change.case)
+
+    def store(self, change: Change, text: str) -> bool:
+        """Carry out a change that does not come from the lesions layer; False when the study refuses."""
+        try:
+            self._open().apply(change)
+        except LesionPointsError as error:
+            self.say(f"Not stored: {error}", "error")
+            return False
+        self._undo.push(change)
+        self.show_stored(text)
+        return True
+
+    def show_stored(self, text: str, level: str = "info") -> None:
+        """Show what is stored after a change that did not come from the lesions layer."""
+        self.refresh(notice=Notice(text, level))
+        if self.editor is not None:
+            self.editor.show(self.state.points)
+
+    def delete_points(self, points: Sequence[LesionPoint]) -> None:
+        """Delete points of the case on screen, or the selected ones when none are named."""
+        if self.editor is not None:
+            self.editor.delete(points or self.editor.selected())
+
+    def _open(self) -> Study:
+        if self.study is None:
+            raise LesionPointsError("No study is open.")
+        return self.study
+
+    def close(self) -> None:
+        """End the session: stop the work, let go of viewer and study. The layers stay."""
+        if self.closed:
+            return
+        self.closed = True
+        self.loader.clear()
+        if self.editor is not None:
+            self.editor.close()
+        self.workers.close()
+        if self.study is not None:
+            self.study.close()

@@ -1,0 +1,152 @@
+"""Small controls that several panels share: buttons with keys, the existence slider, elided paths, the message line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QFontMetrics, QResizeEvent
+from qtpy.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QWidget
+
+from napari_lesion_points.ui.session import Notice
+
+#: Steps of the existence slider: hundredths, as fine as its label.
+_STEPS = 100
+
+_NOTICE_COLORS = {"info": "#4aa3ff", "warning": "#ffb300", "error": "#ff5252"}
+_NOTICE_WORDS = {"info": "", "warning": "Note: ", "error": "Error: "}
+
+
+def button(text: str, clicked: Callable[[], None], tip: str = "", checkable: bool = False) -> QPushButton:
+    """Make a push button that never takes the keyboard away from the image."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    made.setCheckable(checkable)
+    made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    made.clicked.connect(lambda _=False: clicked())
+    return made
+
+
+def row(*widgets: QWidget, spacing: int = 4) -> QHBoxLayout:
+    """Lay widgets out side by side."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return layout
+
+
+def caption(text: str) -> QLabel:
+    """Make a small heading."""
+    label = QLabel(text)
+    label.setStyleSheet("font-weight: bold; margin-top: 4px;")
+    return label
+
+
+def wrapped(text: str = "") -> QLabel:
+    """Make a label that breaks its lines and may grow."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+class ElidedLabel(QLabel):
+    """A path or name that is shortened in its middle to the room there is; the tip has all of it."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self._full = ""
+        self.setMinimumWidth(40)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.set_full(text)
+
+    def set_full(self, text: str, tip: str = "") -> None:
+        """Show this text."""
+        self._full = text
+        self.setToolTip(tip or text)
+        self._elide()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
+        """Shorten anew."""
+        super().resizeEvent(event)
+        self._elide()
+
+    def _elide(self) -> None:
+        metrics = QFontMetrics(self.font())
+        self.setText(metrics.elidedText(self._full, Qt.TextElideMode.ElideMiddle, max(self.width() - 4, 20)))
+
+
+class ExistenceSlider(QWidget):
+    """Slider and number of the lowest existence shown, 0 to 1."""
+
+    moved = Signal(float)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slider = QSlider(Qt.Orientation.Horizontal)
+        self.slider.setRange(0, _STEPS)
+        self.slider.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.number = QDoubleSpinBox()
+        self.number.setRange(0, 1)
+        self.number.setDecimals(2)
+        self.number.setSingleStep(0.05)
+        self.number.setFixedWidth(64)
+        tip = "Candidates below this existence probability are hidden. Filters at once; nothing is fitted again."
+        self.setToolTip(tip)
+        layout = row(QLabel("Existence ≥"), self.slider, self.number)
+        self.setLayout(layout)
+        self.slider.valueChanged.connect(lambda value: self.moved.emit(value / _STEPS))
+        self.number.valueChanged.connect(lambda value: self.moved.emit(float(value)))
+
+    def set_value(self, value: float) -> None:
+        """Show a value without reporting it."""
+        with QSignalBlocker(self.slider), QSignalBlocker(self.number):
+            self.slider.setValue(round(value * _STEPS))
+            self.number.setValue(value)
+
+
+class MessageLine(QFrame):
+    """The line at the bottom of the dock: what happened, and what to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label = wrapped()
+        self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(8, 4, 4, 4)
+        layout.addWidget(self.label)
+        self.setMinimumHeight(44)
+        self.setMaximumHeight(96)
+        self.level = ""
+        self.show_notice(Notice(), "")
+
+    def show_notice(self, notice: Notice, hint: str) -> None:
+        """Show a message, or the hint when there is none."""
+        text = _NOTICE_WORDS[notice.level] + notice.text if notice.text else hint
+        if text != self.label.text():
+            self.label.setText(text)
+            self.label.setToolTip(text)
+        if notice.level != self.level:
+            self.level = notice.level
+            color = _NOTICE_COLORS[notice.level]
+            self.setStyleSheet(f"MessageLine {{ border: none; border-left: 4px solid {color}; }}")
+
+
+class Section(QFrame):
+    """A frame whose wheel events do not change the numbers that the pointer passes over."""
+
+    def guard(self, *widgets: QWidget) -> None:
+        """Ignore the wheel over these widgets unless they have the focus."""
+        for widget in widgets:
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            widget.installEventFilter(self)
+
+    def eventFilter(self, watched: QWidget, event: QEvent) -> bool:  # type: ignore[override]  # noqa: N802 (Qt's name)
+        """Let the panel scroll instead."""
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False

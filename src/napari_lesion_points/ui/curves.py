@@ -1,0 +1,82 @@
+"""Live curves of a training: loss, and F1 and calibration error on the validation cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QPalette
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+#: Drawing takes about 30 ms; more often than this (ms) would make the window slow.
+_REDRAW_MS = 500
+
+
+class TrainingCurves(QWidget):
+    """A plot that grows while training runs. matplotlib is loaded with the first point, not with the dock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loss: list[tuple[float, float]] = []
+        self.validation: list[tuple[float, float, float]] = []
+        self._canvas: Any = None
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self.setMinimumHeight(150)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REDRAW_MS)
+        self._timer.timeout.connect(self.draw)
+
+    def take(self, event: Any) -> None:
+        """Add a `LossPoint` or `Validation`; None starts anew."""
+        if event is None:
+            self.loss, self.validation = [], []
+        elif hasattr(event, "loss"):
+            self.loss.append((event.minutes, event.loss))
+        else:
+            self.validation.append((event.minutes, event.f1, event.ece))
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def draw(self) -> None:
+        """Draw what has come so far."""
+        if not self.loss and not self.validation and self._canvas is None:
+            return
+        if self._canvas is None:
+            self._make_canvas()
+        text = self.palette().color(QPalette.ColorRole.WindowText).name()
+        figure = self._canvas.figure
+        figure.clear()
+        left = figure.add_subplot()
+        right = left.twinx()
+        if self.loss:
+            minutes, losses = zip(*self.loss, strict=True)
+            left.plot(minutes, losses, color="#4aa3ff", linewidth=1)
+        if self.validation:
+            minutes, f1, ece = zip(*self.validation, strict=True)
+            right.plot(minutes, f1, color="#ffb300", marker="o", markersize=3, label=f"F1 {f1[-1]:.2f}")
+            right.plot(minutes, ece, color="#ef6eae", marker="s", markersize=3, linestyle="--", label=f"ECE {ece[-1]:.2f}")
+            legend = right.legend(loc="upper center", ncols=2, fontsize=7, frameon=False, bbox_to_anchor=(0.5, 1.2))
+            for entry in legend.get_texts():
+                entry.set_color(text)
+        right.set_ylim(0, 1)
+        left.set_xlabel("minutes", fontsize=7, color=text)
+        left.set_ylabel("loss", fontsize=7, color="#4aa3ff")
+        right.set_ylabel("validation", fontsize=7, color="#ffb300")
+        for axes in (left, right):
+            axes.set_facecolor("none")
+            axes.tick_params(labelsize=7, colors=text)
+            for spine in axes.spines.values():
+                spine.set_color("#888888")
+        self._canvas.draw_idle()
+
+    def _make_canvas(self) -> None:
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(layout="constrained")
+        figure.patch.set_alpha(0)
+        self._canvas = FigureCanvasQTAgg(figure)
+        self._canvas.setStyleSheet("background: transparent;")
+        self._layout.addWidget(self._canvas)

@@ -1,0 +1,119 @@
+"""The one dock widget: study and cases above, five tabs, and a line that says what happened and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
+
+from napari_lesion_points.ui.annotate import AnnotatePanel
+from napari_lesion_points.ui.cases import CasesPanel
+from napari_lesion_points.ui.controller import Controller
+from napari_lesion_points.ui.controls import MessageLine
+from napari_lesion_points.ui.exchange_panel import ExchangePanel
+from napari_lesion_points.ui.jobs import JobControl, Runner, run_spec
+from napari_lesion_points.ui.keys import Keys
+from napari_lesion_points.ui.layers import clear_letters
+from napari_lesion_points.ui.predict import PredictPanel
+from napari_lesion_points.ui.review import ReviewPanel
+from napari_lesion_points.ui.reviewing import ReviewDesk
+from napari_lesion_points.ui.session import TABS, Screen
+from napari_lesion_points.ui.train_panel import TrainPanel
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+DOCK_NAME = "Lesion points"
+
+
+class LesionPointsDock(QWidget):
+    """The dock of one viewer, which owns the session.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        The viewer that it is docked to (named as napari passes it).
+    runner : callable, optional
+        Runs the specs of jobs; tests pass their own.
+    """
+
+    def __init__(self, napari_viewer: Viewer, runner: Runner = run_spec) -> None:
+        super().__init__()
+        self.setWindowTitle(DOCK_NAME)
+        self.controller = Controller(napari_viewer)
+        self.jobs = JobControl(self.controller, runner)
+        self.desk = ReviewDesk(self.controller)
+        self.cases = CasesPanel(self.controller)
+        self.annotate = AnnotatePanel(self.controller)
+        self.train = TrainPanel(self.controller, self.jobs)
+        self.predict = PredictPanel(self.controller, self.jobs)
+        self.review = ReviewPanel(self.controller, self.desk)
+        self.exchange = ExchangePanel(self.controller, self.jobs)
+        self.message = MessageLine()
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.setUsesScrollButtons(False)
+        self._panels = (self.annotate, self.train, self.predict, self.review, self.exchange)
+        for name, panel in zip(TABS, self._panels, strict=True):
+            area = QScrollArea()
+            area.setWidgetResizable(True)
+            area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            area.setFrameShape(QScrollArea.Shape.NoFrame)
+            area.setWidget(panel)
+            self.tabs.addTab(area, name)
+        self.tabs.currentChanged.connect(self._tab_chosen)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(self.cases)
+        splitter.addWidget(self.tabs)
+        splitter.setStretchFactor(0, 1)
+        splitter.setStretchFactor(1, 3)
+        splitter.setSizes([210, 420])
+        splitter.setChildrenCollapsible(False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(4)
+        layout.addWidget(splitter, 1)
+        layout.addWidget(self.message)
+        self.setMinimumWidth(340)
+        self.keys = Keys(self.controller, self.desk, self)
+        self.controller.changed.connect(self._show)
+        self._show(self.controller.screen)
+        # The panels are gone when these run: what they call must not touch a widget.
+        self.destroyed.connect(self.close_session)
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close_session)
+
+    def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
+        """Return the width that suits a small laptop."""
+        return QSize(380, 640)
+
+    def show_tab(self, name: str) -> None:
+        """Bring a tab to the front."""
+        self.tabs.setCurrentIndex(TABS.index(name))
+
+    def close_session(self) -> None:
+        """Stop what runs, unbind keys, and let go of the study. Safe to call twice."""
+        if self.controller.closed:
+            return
+        self.jobs.close()
+        self.desk.close()
+        self.keys.close()
+        clear_letters(self.controller.viewer)
+        self.controller.close()
+
+    def _tab_chosen(self, index: int) -> None:
+        name = TABS[index]
+        self.controller.set_tab(name)
+        if name in ("Train", "Predict") and self.controller.study is not None:
+            self.jobs.list_models()
+            if not self.controller.state.devices:
+                self.jobs.list_devices()
+        if name == "Review" and not self.controller.state.queue:
+            self.desk.start(self.controller.state.queue_all_cases)
+
+    def _show(self, screen: Screen) -> None:
+        self.cases.show_screen(screen)
+        self._panels[TABS.index(screen.state.tab)].show_screen(screen)
+        self.message.show_notice(screen.state.notice, screen.hint)

@@ -1,0 +1,104 @@
+"""The Export tab: points out of the study and into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLabel, QLineEdit, QProgressBar, QVBoxLayout
+
+from napari_lesion_points.ui.controller import Controller
+from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
+from napari_lesion_points.ui.jobs import JobControl
+from napari_lesion_points.ui.session import Screen
+
+_FORMATS = (
+    ("csv", "CSV: one table of all cases", True),
+    ("json", "JSON: the same, for programs", False),
+    ("nifti", "NIfTI: points as labels, and heatmaps", False),
+    ("slicer", "3D Slicer markups (.mrk.json)", False),
+)
+
+
+class ExchangePanel(Section):
+    """Export of all points in some formats, import of points files, markups and masks."""
+
+    def __init__(self, controller: Controller, jobs: JobControl) -> None:
+        super().__init__()
+        self._controller = controller
+        self._jobs = jobs
+        self.formats = {}
+        self.folder = QLineEdit()
+        self.folder.setPlaceholderText("folder to write to")
+        self.choose = button("Choose…", self._ask_folder)
+        self.export = button("Export all cases", self._export)
+        self.import_file = button("Points file…", self._ask_points, "Our CSV or JSON, or 3D Slicer .mrk.json or .fcsv")
+        self.pattern = QLineEdit("derivatives/**/*mask*.nii.gz")
+        self.pattern.setToolTip("Where the masks are, relative to the study; the case is the sub-… in the path")
+        self.import_masks = button("Read masks", self._masks, "Each component of 3 voxels or more becomes a point")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setMaximumHeight(18)
+        self.outcome = wrapped()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addWidget(caption("Export"))
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        for number, (name, text, checked) in enumerate(_FORMATS):
+            box = QCheckBox(text)
+            box.setChecked(checked)
+            self.formats[name] = box
+            grid.addWidget(box, number, 0)
+        layout.addLayout(grid)
+        layout.addLayout(row(self.folder, self.choose))
+        layout.addWidget(self.export)
+        layout.addWidget(wrapped("World mm: RAS+ in CSV, JSON and NIfTI; LPS in Slicer's files, as they say."))
+        layout.addWidget(caption("Import"))
+        layout.addLayout(row(QLabel("Into the study"), self.import_file))
+        layout.addLayout(row(QLabel("Masks"), self.pattern, self.import_masks))
+        layout.addWidget(self.progress)
+        layout.addWidget(self.outcome)
+        layout.addStretch(1)
+
+    def show_screen(self, screen: Screen) -> None:
+        """Draw the state."""
+        state, job = screen.state, screen.state.job
+        free = bool(state.root) and not job.running
+        for member in (self.export, self.import_file, self.import_masks):
+            member.setEnabled(free)
+        if state.store and not self.folder.text():
+            self.folder.setText(str(Path(state.store) / "export"))
+        ours = job.kind in ("export", "import")
+        self.progress.setVisible(ours)
+        self.outcome.setVisible(ours)
+        if ours:
+            self.progress.setRange(0, 0 if job.running and job.kind == "import" else 1000)
+            self.progress.setValue(round(job.fraction * 1000))
+            self.outcome.setText(screen.job_text)
+
+    def _ask_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Folder to write to", self.folder.text())
+        if chosen:
+            self.folder.setText(chosen)
+
+    def _export(self) -> None:
+        formats = tuple(name for name, box in self.formats.items() if box.isChecked())
+        folder = self.folder.text().strip()
+        if not formats or not folder:
+            self._controller.say("Check at least one format and name a folder to export to.", "warning")
+            return
+        self._jobs.export(Path(folder), formats)
+
+    def _ask_points(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(
+            self, "Points of this study", "", "Points (*.csv *.tsv *.json *.fcsv);;All files (*)"
+        )
+        if chosen:
+            slicer = chosen.endswith((".mrk.json", ".fcsv"))
+            self._jobs.import_points(Path(chosen), self._controller.state.shown if slicer else "")
+
+    def _masks(self) -> None:
+        pattern = self.pattern.text().strip()
+        if pattern:
+            self._jobs.import_masks(pattern)

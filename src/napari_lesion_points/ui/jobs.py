@@ -1,0 +1,258 @@
+"""Jobs of one session: training, prediction, export and import, each in a worker, each with one of three outcomes.
+
+A job is a generator of the records of `core.events`. Its last record is `Finished`: returned, failed or stopped,
+with the reason. A generator that raises, or ends without a last record, has failed too, and that is said.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_lesion_points.core.events import CasePredicted, Event, Finished, LossPoint, Progress, Started, Validation
+from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.session import JobState, Notice
+
+if TYPE_CHECKING:
+    from napari_lesion_points.store.study import Study
+    from napari_lesion_points.ui.controller import Controller
+    from napari_lesion_points.ui.worker import Task
+
+#: Runs a spec and yields its events; tests put their own in place.
+Runner = Callable[[Any, threading.Event], Iterator[Event]]
+
+_LEVELS = {"returned": "info", "failed": "error", "stopped": "warning"}
+_VERBS = {"train": "Training", "predict": "Prediction", "export": "Export", "import": "Import"}
+
+
+def run_spec(spec: Any, stop: threading.Event) -> Iterator[Event]:
+    """Run a spec in a child process (see `workflow.jobs.run`)."""
+    from napari_lesion_points.workflow.jobs import run
+
+    yield from run(spec, stop)
+
+
+class JobControl(QObject):
+    """Starts, follows and stops the one job that a session runs at a time.
+
+    Attributes
+    ----------
+    curve : Signal(object)
+        A `LossPoint` or `Validation` came; None clears the curves.
+    """
+
+    curve = Signal(object)
+
+    def __init__(self, controller: Controller, runner: Runner = run_spec) -> None:
+        super().__init__()
+        self.runner = runner
+        self._controller = controller
+        self._task: Task | None = None
+        self._stop = threading.Event()
+        self._finished = False
+
+    def train(
+        self,
+        *,
+        minutes: float | None,
+        epochs: int | None,
+        sigma_mm: float,
+        init: str,
+        device: str,
+        resume: bool = False,
+    ) -> None:
+        """Train on the checked cases; `init` is a model's folder, or "" for scratch; `resume` goes on with it."""
+        from napari_lesion_points.workflow.specs import plan_training, resume_training
+
+        study = self._controller.study
+        if study is None or self.running:
+            return
+        try:
+            if resume:
+                spec = resume_training(Path(init))
+            else:
+                spec = plan_training(
+                    study, out=_new_model(study.models_dir), cases=self._controller.screen.train_cases,
+                    minutes=minutes, epochs=epochs, sigma_mm=None if init else sigma_mm,
+                    init=Path(init) if init else None, device=device,
+                )  # fmt: skip
+        except LesionPointsError as error:
+            self._refuse("train", str(error))
+            return
+        self.curve.emit(None)
+        self._start("train", f"Training on {spec.summary}", lambda stop: self.runner(spec, stop))
+
+    def predict(self, model: str, cases: tuple[str, ...], device: str) -> None:
+        """Predict cases with a model; candidates are stored as they come."""
+        from napari_lesion_points.workflow.specs import plan_prediction
+
+        study = self._controller.study
+        if study is None or self.running or not cases:
+            return
+        try:
+            heatmaps = study.heatmap_path(cases[0]).parent
+            files = [study.files_of(case) for case in cases]
+            spec = plan_prediction(files, model=Path(model), heatmaps=heatmaps, device=device)
+        except LesionPointsError as error:
+            self._refuse("predict", str(error))
+            return
+        title = f"Predicting {cases[0]}" if len(cases) == 1 else f"Predicting {len(cases)} cases"
+        self._start("predict", title, lambda stop: _storing(study, model, self.runner(spec, stop)))
+
+    def export(self, folder: Path, formats: tuple[str, ...]) -> None:
+        """Write the study's points in some formats."""
+        study = self._controller.study
+        if study is not None and not self.running:
+            self._start("export", "Exporting", lambda stop: _exporting(study, folder, formats, stop))
+
+    def import_points(self, path: Path, case: str) -> None:
+        """Read a points file or Slicer markups into the study."""
+        study = self._controller.study
+        if study is not None and not self.running:
+            self._start("import", f"Importing {path.name}", lambda stop: _importing(study, path, case))
+
+    def import_masks(self, pattern: str) -> None:
+        """Turn lesion masks, found by a pattern relative to the study, into points."""
+        study = self._controller.study
+        if study is not None and not self.running:
+            self._start("import", "Reading masks", lambda stop: _importing_masks(study, pattern, stop))
+
+    @property
+    def running(self) -> bool:
+        """Whether a job runs."""
+        return self._controller.state.job.running
+
+    def stop(self) -> None:
+        """Ask the job to stop; it answers with its last event."""
+        self._stop.set()
+        if self.running:
+            self._controller.update(job=replace(self._controller.state.job, stopping=True))
+
+    def close(self) -> None:
+        """Stop the job for good: the window closes."""
+        self._stop.set()
+
+    def list_devices(self) -> None:
+        """Look for devices in a worker (a child process loads torch, this one does not)."""
+        from napari_lesion_points.workflow.devices import list_devices
+
+        self._controller.workers.start(
+            list_devices,
+            returned=lambda found: self._controller.update(devices=tuple((d.name, d.label) for d in found)),
+            failed=lambda why: self._controller.say(f"Devices could not be listed, so the choice is automatic: {why}", "warning"),
+        )  # fmt: skip
+
+    def list_models(self) -> None:
+        """Look for the study's models; keep the choice, or take the newest."""
+        from napari_lesion_points.workflow.models import list_models
+
+        study = self._controller.study
+        if study is None:
+            return
+        models = list_models(study.models_dir)
+        paths = [str(card.path) for card in models]
+        chosen = self._controller.state.model
+        self._controller.update(models=models, model=chosen if chosen in paths else next(iter(paths), ""))
+
+    def _refuse(self, kind: str, why: str) -> None:
+        job = JobState(kind, outcome="failed", reason=why)
+        self._controller.update(job=job, notice=Notice(f"{_VERBS[kind]} cannot start: {why}", "error"))
+
+    def _start(self, kind: str, title: str, events: Callable[[threading.Event], Iterator[Event]]) -> None:
+        self._stop = threading.Event()
+        self._finished = False
+        self._controller.update(job=JobState(kind, running=True, title=title, message=title), notice=Notice(f"{title} …"))
+        self._task = self._controller.workers.start(
+            events,
+            self._stop,
+            yielded=self._on_event,
+            returned=lambda _: self._ended("it ended without saying how; see the log."),
+            failed=self._ended,
+        )
+
+    def _on_event(self, event: Event) -> None:
+        job = self._controller.state.job
+        if isinstance(event, Started):
+            title = f"{job.title}, {event.device}" if event.device else job.title
+            self._controller.update(job=replace(job, title=title, message=title))
+        elif isinstance(event, Progress):
+            message = event.message or event.phase
+            self._controller.update(
+                job=replace(job, fraction=event.fraction, remaining_s=event.remaining_s, message=message)
+            )
+        elif isinstance(event, LossPoint | Validation):
+            self.curve.emit(event)
+        elif isinstance(event, CasePredicted):
+            self._controller.reload_heatmap(event.case)
+            self._controller.show_stored(f"{event.case}: {len(event.candidates)} candidates.")
+        elif isinstance(event, Finished):
+            self._finish(job, event)
+
+    def _finish(self, job: JobState, event: Event) -> None:
+        self._finished = True
+        words = {"returned": "finished", "failed": "failed", "stopped": "was stopped"}[event.outcome]
+        text = f"{_VERBS[job.kind]} {words}" + (f": {event.reason}" if event.reason else ".")
+        self._controller.update(job=job.finished(event))
+        if job.kind == "train":
+            self.list_models()
+            if event.result in [str(card.path) for card in self._controller.state.models]:
+                self._controller.update(model=event.result)
+        self._controller.show_stored(text, _LEVELS[event.outcome])
+
+    def _ended(self, why: str) -> None:
+        """Turn an end without a last event into a failure that is shown."""
+        if not self._finished:
+            self._finish(self._controller.state.job, Finished("failed", why, ""))
+
+
+def _new_model(folder: Path) -> Path:
+    """Return the first free name model-001, model-002 …"""
+    taken = {path.name for path in folder.glob("model-*")} if folder.is_dir() else set()
+    number = next(n for n in range(1, 10_000) if f"model-{n:03d}" not in taken)
+    return folder / f"model-{number:03d}"
+
+
+def _storing(study: Study, model: str, events: Iterator[Event]) -> Iterator[Event]:
+    """Store the candidates of each predicted case before its event goes to the window. Runs in a worker."""
+    for event in events:
+        if isinstance(event, CasePredicted):
+            study.add_candidates(event.case, event.candidates, model, event.sigma_mm)
+        yield event
+
+
+def _exporting(study: Study, folder: Path, formats: tuple[str, ...], stop: threading.Event) -> Iterator[Event]:
+    from napari_lesion_points.workflow.exchange import export_study
+
+    written = 0
+    for number, name in enumerate(formats):
+        if stop.is_set():
+            yield Finished("stopped", f"{written} files had been written to {folder}.", str(folder))
+            return
+        yield Progress("export", number / len(formats), 0.0, float("nan"), f"writing {name}")
+        written += len(export_study(study, folder, name))
+    yield Finished("returned", f"{written} files written to {folder}.", str(folder))
+
+
+def _importing(study: Study, path: Path, case: str) -> Iterator[Event]:
+    from napari_lesion_points.workflow.exchange import import_points
+
+    changes = import_points(study, path, case or None)
+    points = sum(len(change.annotations) for change in changes)
+    yield Finished("returned", f"{points} points in {len(changes)} cases from {path.name}.", "")
+
+
+def _importing_masks(study: Study, pattern: str, stop: threading.Event) -> Iterator[Event]:
+    from napari_lesion_points.workflow.exchange import points_from_masks
+
+    masks = 0
+    for _ in points_from_masks(study, pattern):
+        masks += 1
+        if stop.is_set():
+            yield Finished("stopped", f"{masks} masks had been read.", "")
+            return
+    yield Finished("returned", f"{masks} masks read.", "")

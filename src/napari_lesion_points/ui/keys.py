@@ -1,0 +1,91 @@
+"""Keys of a session, on the viewer and on its layers while the dock is open, and nowhere afterwards.
+
+napari ignores the keybindings of a plugin's manifest. A layer's own keys win over the viewer's, so ours are bound on our
+layers too; those of the review only while its tab is in front, since A and S mean something else on a points layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut, QWidget
+
+if TYPE_CHECKING:
+    from napari.utils.key_bindings import KeymapProvider
+
+    from napari_lesion_points.ui.controller import Controller
+    from napari_lesion_points.ui.reviewing import ReviewDesk
+    from napari_lesion_points.ui.session import Screen
+
+Action = Callable[[], None]
+
+
+class Keys:
+    """Binds the session's keys and takes them away again.
+
+    Parameters
+    ----------
+    controller, desk
+        What the keys do.
+    dock : QWidget
+        The same keys work when the dock has the keyboard.
+    """
+
+    def __init__(self, controller: Controller, desk: ReviewDesk, dock: QWidget) -> None:
+        self._controller = controller
+        self._general: dict[str, Action] = {
+            "Control-Z": controller.undo,
+            "Control-Shift-Z": controller.redo,
+            "C": controller.next_sequence,
+            "X": controller.next_orientation,
+            "H": controller.toggle_heatmap,
+            "PageDown": controller.next_case,
+            "PageUp": controller.previous_case,
+        }
+        self._review: dict[str, Action] = {
+            "A": desk.accept,
+            "R": desk.reject,
+            "M": desk.toggle_placing,
+            "S": desk.skip,
+            "B": desk.back,
+            "Escape": desk.stop_placing,
+        }
+        self._bound: list[tuple[KeymapProvider, str]] = []
+        self._in_place: tuple[Any, ...] = ()
+        self._shortcuts = {key: self._shortcut(dock, key, act) for key, act in (self._general | self._review).items()}
+        controller.changed.connect(self._on_changed)
+        self._bind(False)
+
+    def close(self) -> None:
+        """Take all keys away."""
+        for provider, key in self._bound:
+            provider.bind_key(key, None, overwrite=True)
+        self._bound = []
+
+    def _on_changed(self, screen: Screen) -> None:
+        reviewing = screen.state.tab == "Review"
+        wanted = (reviewing, *(id(layer) for layer in self._controller.own_layers()))
+        if wanted != self._in_place:
+            self._in_place = wanted
+            self._bind(reviewing)
+
+    def _bind(self, reviewing: bool) -> None:
+        self.close()
+        actions = self._general | (self._review if reviewing else {})
+        for provider in (self._controller.viewer, *self._controller.own_layers()):
+            for key, act in actions.items():
+                provider.bind_key(key, lambda _, act=act: act(), overwrite=True)
+                self._bound.append((provider, key))
+        for key, shortcut in self._shortcuts.items():
+            shortcut.setEnabled(key in actions)
+
+    @staticmethod
+    def _shortcut(dock: QWidget, key: str, act: Action) -> QShortcut:
+        name = key.replace("Control", "Ctrl").replace("-", "+")
+        shortcut = QShortcut(QKeySequence(name), dock)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        shortcut.activated.connect(act)
+        return shortcut

@@ -1,0 +1,335 @@
+"""What of a case is shown in the viewer, and the only translation between world and layer coordinates.
+
+Conventions
+-----------
+* Every array shown has axes `DISPLAY_AXES`, a plain scale equal to the grid's spacing, and units mm. The true affine,
+  oblique or not, stays with the case: napari does not slice rotated layers right.
+* Points layers hold *voxel coordinates of the displayed grid*, (N, 3) float, with the image's scale and units; world mm
+  enters and leaves through `DisplayedCase.to_layer` and `to_world`.
+* What napari calls world is therefore voxel x spacing of the displayed grid, and never leaves this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from napari.utils.colormaps import Colormap
+
+from napari_lesion_points.core.geometry import DISPLAY_AXES, Grid, Volume
+from napari_lesion_points.core.records import LesionPoint, Verdict
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Image, Points
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_lesion_points.store.cases import Case
+
+LESIONS = "Lesions"
+CANDIDATES = "Candidates"
+HEATMAP = "Heatmap"
+
+#: Array axis that is sliced, then the displayed ones (vertical, horizontal); whether the vertical axis grows upwards;
+#: letters at the left, right, top and bottom of the picture. All three are radiological: the patient's left, or the
+#: back of the head, is on the right-hand side.
+ORIENTATIONS: dict[str, tuple[tuple[int, int, int], bool, str]] = {
+    "axial": ((0, 1, 2), False, "RLAP"),
+    "coronal": ((1, 0, 2), True, "RLSI"),
+    "sagittal": ((2, 0, 1), True, "APSI"),
+}
+_SIDES = ("middle_left", "middle_right", "top_center", "bottom_center")
+
+#: Diameters (mm) of the markers: rings around a lesion, and candidates that fit inside them.
+_LESION_MM = 10.0
+_CANDIDATE_MM = 5.0
+
+_LESION_COLOR = "#00e5ff"
+_SYMBOLS = {Verdict.NONE: "disc", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
+_BORDERS = {Verdict.NONE: "white", Verdict.ACCEPTED: "#4caf50", Verdict.REJECTED: "#ff5252", Verdict.MOVED: "#ffb300"}
+
+#: Transparent at 0, then as inferno without its black: nothing predicted hides nothing.
+HEAT = Colormap(
+    [[0.0, 0.0, 0.0, 0.0], [0.55, 0.1, 0.45, 0.35], [0.9, 0.3, 0.2, 0.6], [0.98, 0.65, 0.1, 0.75], [1.0, 1.0, 0.6, 0.85]],
+    name="lesion heat",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class DisplayedCase:
+    """A case as it is shown.
+
+    Parameters
+    ----------
+    case : str
+        Its identifier.
+    grid : Grid
+        The displayed grid, axes `DISPLAY_AXES`.
+    volumes : mapping of str to Volume
+        Sequences on that grid; the first is shown first.
+    limits : mapping of str to (float, float)
+        Contrast limits of each sequence.
+    notes : tuple of str
+        What was done to the files on loading, for the user.
+    """
+
+    case: str
+    grid: Grid
+    volumes: Mapping[str, Volume]
+    limits: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...] = ()
+
+    def to_layer(self, points_world: ArrayLike) -> NDArray[np.floating]:
+        """World mm (N, 3) to voxel coordinates of the displayed grid (N, 3)."""
+        return self.grid.to_voxel(points_world)
+
+    def to_world(self, points_layer: ArrayLike) -> NDArray[np.floating]:
+        """Voxel coordinates of the displayed grid (N, 3) to world mm (N, 3)."""
+        return self.grid.to_world(points_layer)
+
+    def placement(self) -> dict[str, Any]:
+        """Layer arguments that put an array or points of the displayed grid where they belong."""
+        return {"scale": tuple(self.grid.spacing), "units": ("mm",) * 3, "axis_labels": tuple(DISPLAY_AXES)}
+
+
+def displayed(case: Case) -> DisplayedCase:
+    """Prepare a loaded case for the viewer: reoriented, contiguous, with contrast limits. Meant for a worker."""
+    volumes = {}
+    for name in sequence_order(tuple(case.volumes)):
+        volume = case.volumes[name].reoriented(DISPLAY_AXES)
+        volumes[name] = Volume(np.ascontiguousarray(volume.data, dtype=np.float32), volume.grid)
+    grid = next(iter(volumes.values())).grid
+    limits = {name: contrast_limits(volume.data) for name, volume in volumes.items()}
+    return DisplayedCase(case.case, grid, volumes, limits, tuple(case.notes))
+
+
+def sequence_order(names: Sequence[str]) -> tuple[str, ...]:
+    """FLAIR first, since lesions are read there, then by name."""
+    return tuple(sorted(names, key=lambda name: ("flair" not in name.lower(), name.lower())))
+
+
+def contrast_limits(data: NDArray[np.generic]) -> tuple[float, float]:
+    """Return display limits from percentiles 1 and 99.7 of the head, so that air and a few hot voxels do not count.
+
+    The head is what differs from the volume's border value by more than 5 % of the range; an image without one (constant)
+    gets limits of width 1.
+
+    Examples
+    --------
+    >>> contrast_limits(np.zeros((4, 4, 4)))
+    (0.0, 1.0)
+    """
+    sample = np.asarray(data[::2, ::2, ::2], dtype=float)
+    background = float(np.median(np.concatenate([sample[:, 0].ravel(), sample[:, -1].ravel(), sample[:, :, 0].ravel()])))
+    contrast = np.abs(sample - background)
+    reach = float(np.quantile(contrast, 0.995))
+    head = sample[contrast > 0.05 * reach]
+    if reach == 0 or head.size < 2:
+        return background, background + 1
+    low, high = (float(q) for q in np.quantile(head, [0.01, 0.997]))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def add_images(viewer: Viewer, shown: DisplayedCase, visible: str) -> list[Image]:
+    """Add a grey image layer per sequence, at the bottom of the list; only `visible` is shown."""
+    layers = []
+    for index, (name, volume) in enumerate(shown.volumes.items()):
+        layer = viewer.add_image(
+            volume.data,
+            name=name,
+            colormap="gray",
+            contrast_limits=shown.limits[name],
+            visible=name == visible,
+            **shown.placement(),
+        )
+        viewer.layers.move(viewer.layers.index(layer), index)
+        layers.append(layer)
+    return layers
+
+
+def add_heatmap(viewer: Viewer, shown: DisplayedCase, heatmap: Volume, peak: float) -> Image:
+    """Add a predicted heatmap (on the displayed grid) as a translucent layer below the points.
+
+    Parameters
+    ----------
+    viewer, shown
+        Where, and on which grid.
+    heatmap : Volume
+        Values on `shown.grid`.
+    peak : float
+        Value of full colour: the height of a certain lesion, the same for every case.
+    """
+    layer = viewer.add_image(
+        heatmap.data,
+        name=HEATMAP,
+        colormap=HEAT,
+        contrast_limits=(0.0, max(peak, 1e-6)),
+        blending="translucent_no_depth",
+        opacity=0.8,
+        **shown.placement(),
+    )
+    viewer.layers.move(viewer.layers.index(layer), len(shown.volumes))
+    return layer
+
+
+def add_lesions(viewer: Viewer, shown: DisplayedCase, points: Sequence[LesionPoint]) -> Points:
+    """Add the layer of annotations: rings that leave the lesion itself visible."""
+    layer = viewer.add_points(
+        shown.to_layer([p.world for p in points]),
+        ndim=3,
+        name=LESIONS,
+        features=pd.DataFrame({"id": pd.Series([p.id for p in points], dtype=object)}),
+        feature_defaults={"id": ""},
+        symbol="disc",
+        size=_size(shown, _LESION_MM),
+        face_color="transparent",
+        border_color=_LESION_COLOR,
+        border_width=0.12,
+        projection_mode="all",
+        canvas_size_limits=(9, 10000),
+        **shown.placement(),
+    )
+    # Fresh points inherit the current values, which must be those of the layer and not of a selected row.
+    layer.current_symbol, layer.current_size, layer.current_border_width = "disc", _size(shown, _LESION_MM), 0.12
+    layer.current_face_color, layer.current_border_color = "transparent", _LESION_COLOR
+    return layer
+
+
+def lesion_ids(layer: Points) -> list[str]:
+    """Ids of the rows of the lesions layer; "" for one that was just added."""
+    return [str(value) for value in layer.features["id"]]
+
+
+def set_lesions(layer: Points, shown: DisplayedCase, points: Sequence[LesionPoint]) -> None:
+    """Make the layer hold exactly `points`, touching only the rows that differ (matched by id)."""
+    wanted = {p.id: p for p in points}
+    seen: set[str] = set()
+    surplus = []
+    for row, name in enumerate(lesion_ids(layer)):
+        if name not in wanted or name in seen:
+            surplus.append(row)
+        seen.add(name)
+    layer.selected_data = set()
+    if surplus:
+        layer.remove(surplus)
+    ids = lesion_ids(layer)
+    missing = [p for p in points if p.id not in set(ids)]
+    if missing:
+        layer.add(shown.to_layer([p.world for p in missing]))
+        set_lesion_ids(layer, [*ids, *(p.id for p in missing)])
+        layer.selected_data = set()
+    coordinates = shown.to_layer([wanted[name].world for name in lesion_ids(layer)])
+    if len(coordinates) and not np.allclose(coordinates, layer.data, atol=1e-6, rtol=0):
+        layer.data = coordinates
+
+
+def set_lesion_ids(layer: Points, ids: Sequence[str]) -> None:
+    """Write the ids of all rows (features must be assigned as a whole for the layer to notice)."""
+    layer.features = pd.DataFrame({"id": pd.Series(list(ids), dtype=object)})
+    layer.feature_defaults = {"id": ""}
+
+
+def add_candidates(viewer: Viewer, shown: DisplayedCase, candidates: Sequence[LesionPoint], threshold: float) -> Points:
+    """Add a model's candidates: colour is existence on fixed limits 0-1, symbol and border are the verdict."""
+    layer = viewer.add_points(
+        shown.to_layer([p.world for p in candidates]),
+        ndim=3,
+        name=CANDIDATES,
+        features=_candidate_features(candidates),
+        symbol=_symbols(candidates),
+        size=_size(shown, _CANDIDATE_MM),
+        face_color="existence",
+        face_colormap="plasma",
+        face_contrast_limits=(0, 1),
+        border_color=_borders(candidates),
+        border_width=0.15,
+        opacity=0.9,
+        projection_mode="all",
+        canvas_size_limits=(8, 10000),
+        text={"string": "{existence:.2f}", "size": 10, "color": "white", "anchor": "upper_left", "translation": [0, 0, 0]},
+        **shown.placement(),
+    )
+    layer.face_colorbar.visible = True
+    layer.shown = existence_of(candidates) >= threshold
+    layer.editable = False
+    return layer
+
+
+def set_candidates(layer: Points, candidates: Sequence[LesionPoint]) -> None:
+    """Update verdicts of the candidates the layer was made with (same points, same order)."""
+    layer.features = _candidate_features(candidates)
+    layer.symbol = _symbols(candidates)
+    layer.border_color = _borders(candidates)
+
+
+def existence_of(candidates: Sequence[LesionPoint]) -> NDArray[np.floating]:
+    """Existence probabilities, (N,) float."""
+    return np.array([p.existence for p in candidates], dtype=float)
+
+
+def orient(viewer: Viewer, orientation: str) -> None:
+    """Show axial, coronal or sagittal slices, with the letters of the body's sides at the four edges."""
+    order, up, letters = ORIENTATIONS[orientation]
+    viewer.scene.camera.orientation2d = ("up" if up else "down", "right")
+    viewer.dims.order = order
+    for side, letter in zip(_SIDES, letters, strict=True):
+        name = f"lesion_points_{side}"
+        if name in viewer.canvas.overlays:
+            viewer.canvas.overlays[name].text = letter
+        else:
+            from napari.components.overlays import TextOverlay
+
+            viewer.canvas.overlays[name] = TextOverlay(text=letter, position=side, visible=True, color="#ffd54f", font_size=14)
+
+
+def clear_letters(viewer: Viewer) -> None:
+    """Take the letters of the body's sides away again."""
+    for side in _SIDES:
+        viewer.canvas.overlays.pop(f"lesion_points_{side}", None)
+
+
+def jump(viewer: Viewer, shown: DisplayedCase, world: tuple[float, float, float]) -> None:
+    """Show the slices through a world point in every orientation, and centre the camera on it."""
+    at = shown.to_layer([world])[0]
+    nearest = np.clip(np.round(at), 0, np.array(shown.grid.shape) - 1)
+    for axis in range(3):
+        viewer.dims.set_point(axis, float(nearest[axis] * shown.grid.spacing[axis]))
+    center = at * shown.grid.spacing
+    viewer.scene.camera.center = tuple(center[list(viewer.dims.order)])
+
+
+def clicked(shown: DisplayedCase, position: Sequence[float]) -> tuple[float, float, float]:
+    """World mm of a mouse event's position (napari's coordinates, 3 values)."""
+    x, y, z = shown.to_world(np.asarray(position, dtype=float) / shown.grid.spacing)[0]
+    return float(x), float(y), float(z)
+
+
+def set_margin(viewer: Viewer, margin_mm: float) -> None:
+    """Show points up to `margin_mm` before and behind the slice."""
+    viewer.dims.margin_left = viewer.dims.margin_right = (float(margin_mm),) * viewer.dims.ndim
+
+
+def _size(shown: DisplayedCase, diameter_mm: float) -> float:
+    """Marker size in voxels; napari scales it by the last axis only."""
+    return float(diameter_mm / shown.grid.spacing[-1])
+
+
+def _candidate_features(candidates: Sequence[LesionPoint]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "id": pd.Series([p.id for p in candidates], dtype=object),
+            "existence": existence_of(candidates),
+            "verdict": pd.Series([str(p.verdict) for p in candidates], dtype=object),
+        }
+    )
+
+
+def _symbols(candidates: Sequence[LesionPoint]) -> list[str] | str:
+    return [_SYMBOLS[p.verdict] for p in candidates] or "disc"
+
+
+def _borders(candidates: Sequence[LesionPoint]) -> list[str] | str:
+    return [_BORDERS[p.verdict] for p in candidates] or "white"

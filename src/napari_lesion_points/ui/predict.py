@@ -1,0 +1,134 @@
+"""The Predict tab: which model, which cases, and what of the result is shown."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QProgressBar, QSlider, QVBoxLayout
+
+from napari_lesion_points.ui.controller import Controller
+from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, caption, row, wrapped
+from napari_lesion_points.ui.jobs import JobControl
+from napari_lesion_points.ui.session import Screen
+from napari_lesion_points.ui.train_panel import model_name
+
+_LEGEND = (
+    "<table cellspacing='3'>"
+    "<tr><td>●&nbsp;white rim</td><td>not reviewed</td><td>&nbsp;&nbsp;★&nbsp;green rim</td><td>accepted</td></tr>"
+    "<tr><td>◆&nbsp;amber rim</td><td>moved</td><td>&nbsp;&nbsp;✕&nbsp;red rim</td><td>rejected</td></tr>"
+    "<tr><td>○&nbsp;cyan ring</td><td colspan='3'>a reader's lesion point</td></tr></table>"
+    "Fill and number: existence, 0 to 1 (colour bar in the image)."
+)
+
+
+class PredictPanel(Section):
+    """Prediction with a model, the existence slider, and the legend."""
+
+    def __init__(self, controller: Controller, jobs: JobControl) -> None:
+        super().__init__()
+        self._controller = controller
+        self._jobs = jobs
+        self._models: tuple[str, ...] = ()
+        self.model = QComboBox()
+        self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.model.setMinimumContentsLength(12)
+        self.model.activated.connect(lambda index: controller.update(model=self.model.itemData(index)))
+        self.device = QComboBox()
+        self.device.addItem("automatic", "auto")
+        self.details = wrapped()
+        self.this_case = button("Predict this case", self._predict_one)
+        self.all_cases = button("All cases", self._predict_all)
+        self.cancel = button("Cancel", jobs.stop, "Cases predicted so far are kept")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setMaximumHeight(18)
+        self.outcome = wrapped()
+        self.existence = ExistenceSlider()
+        self.existence.moved.connect(controller.set_threshold)
+        self.count = QLabel()
+        self.operating = button("", self._use_operating, "Chosen on the validation cases of the model")
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(80)
+        self.opacity.setToolTip("Opacity of the heatmap; H hides or shows it")
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.guard(self.model, self.device, self.opacity, self.existence.number, self.existence.slider)
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        grid.addWidget(QLabel("Model"), 0, 0)
+        grid.addWidget(self.model, 0, 1)
+        grid.addWidget(QLabel("Device"), 1, 0)
+        grid.addWidget(self.device, 1, 1)
+        grid.setColumnStretch(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        layout.addLayout(grid)
+        layout.addWidget(self.details)
+        layout.addLayout(row(self.this_case, self.all_cases, self.cancel))
+        layout.addWidget(self.progress)
+        layout.addWidget(self.outcome)
+        layout.addWidget(caption("Shown in the image"))
+        layout.addWidget(self.existence)
+        layout.addLayout(row(self.count, self.operating))
+        layout.addLayout(row(QLabel("Heatmap"), self.opacity))
+        legend = QLabel(_LEGEND)
+        legend.setWordWrap(True)
+        legend.setTextFormat(Qt.TextFormat.RichText)
+        layout.addWidget(legend)
+        layout.addStretch(1)
+
+    def show_screen(self, screen: Screen) -> None:
+        """Draw the state."""
+        state, job = screen.state, screen.state.job
+        cards = {str(card.path): card for card in state.models}
+        with QSignalBlocker(self.model):
+            if tuple(cards) != self._models:
+                self._models = tuple(cards)
+                self.model.clear()
+                for path, card in cards.items():
+                    self.model.addItem(model_name(card), path)
+            self.model.setCurrentIndex(self.model.findData(state.model))
+        if self.device.count() == 1 and state.devices:
+            for name, label in state.devices:
+                self.device.addItem(label, name)
+        card = cards.get(state.model)
+        if card is None:
+            self.details.setText("No model yet: train one in the Train tab.")
+        else:
+            self.details.setText(
+                f"{', '.join(card.sequences)} · sigma {card.sigma_mm:g} mm · learned from {len(card.training_cases)} cases"
+            )
+        predicting = job.kind == "predict"
+        self.this_case.setEnabled(screen.can_predict and screen.case_ready)
+        self.all_cases.setEnabled(screen.can_predict)
+        self.cancel.setEnabled(job.running and predicting and not job.stopping)
+        self.progress.setVisible(predicting)
+        self.outcome.setVisible(predicting)
+        if predicting:
+            self.progress.setValue(round(job.fraction * 1000))
+            self.outcome.setText(screen.job_text)
+        self.existence.set_value(state.threshold)
+        self.count.setText(screen.shown_candidates)
+        self.operating.setVisible(card is not None)
+        if card is not None:
+            self.operating.setText(f"Use the model's {card.threshold:.2f}")
+        self.opacity.setEnabled(state.has_heatmap)
+
+    def _predict_one(self) -> None:
+        self._predict((self._controller.state.shown,))
+
+    def _predict_all(self) -> None:
+        self._predict(tuple(summary.case for summary in self._controller.state.cases))
+
+    def _predict(self, cases: tuple[str, ...]) -> None:
+        self._jobs.predict(self._controller.state.model, cases, self.device.currentData() or "auto")
+
+    def _use_operating(self) -> None:
+        for card in self._controller.state.models:
+            if str(card.path) == self._controller.state.model:
+                self._controller.set_threshold(float(card.threshold))
+
+    def _set_opacity(self, percent: int) -> None:
+        if self._controller.heat_layer is not None:
+            self._controller.heat_layer.opacity = percent / 100

@@ -1,0 +1,98 @@
+"""The Review tab: one candidate at a time, one key per verdict."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QButtonGroup, QFrame, QLabel, QProgressBar, QRadioButton, QVBoxLayout
+
+from napari_lesion_points.ui.controller import Controller
+from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, row, wrapped
+from napari_lesion_points.ui.reviewing import ReviewDesk
+from napari_lesion_points.ui.session import Screen, position
+
+
+class ReviewPanel(Section):
+    """The queue of candidates and the buttons of the verdicts."""
+
+    def __init__(self, controller: Controller, desk: ReviewDesk) -> None:
+        super().__init__()
+        self._controller = controller
+        self.this_case = QRadioButton("This case")
+        self.all_cases = QRadioButton("All cases")
+        group = QButtonGroup(self)
+        for choice, everything in ((self.this_case, False), (self.all_cases, True)):
+            group.addButton(choice)
+            choice.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            choice.clicked.connect(lambda _=False, everything=everything: desk.start(everything))
+        self.refresh = button("Refresh", desk.rebuild, "Make the queue again: most uncertain first")
+        self.progress = QProgressBar()
+        self.progress.setMaximumHeight(18)
+        self.progress.setTextVisible(False)
+        self.count = QLabel()
+        self.title = QLabel()
+        self.title.setStyleSheet("font-weight: bold; font-size: 15px;")
+        self.details = wrapped()
+        self.hint = wrapped()
+        self.accept = button("Accept  (A)", desk.accept, "A lesion: it becomes a point that the next training uses")
+        self.reject = button("Reject  (R)", desk.reject, "Not a lesion")
+        self.move = button("Move  (M)", desk.toggle_placing, "A lesion, but elsewhere: the next click places it", True)
+        self.skip = button("Skip  (S)", desk.skip, "Go on without a verdict")
+        self.back = button("Back  (B)", desk.back, "Go back to the candidate before")
+        self.undo = button("Undo  (Ctrl+Z)", controller.undo, "Take the last verdict or edit back")
+        for member in (self.accept, self.reject, self.move):
+            member.setMinimumHeight(36)
+        self.accept.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #4caf50; }")
+        self.reject.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #ff5252; }")
+        self.move.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #ffb300; }")
+        self.existence = ExistenceSlider()
+        self.existence.moved.connect(controller.set_threshold)
+        self.existence.moved.connect(lambda _: desk.threshold_changed())
+        self.guard(self.existence.number, self.existence.slider)
+        card = QFrame()
+        card.setObjectName("card")
+        card.setStyleSheet("#card { border: 1px solid #6a6f7a; border-radius: 4px; }")
+        inner = QVBoxLayout(card)
+        inner.setContentsMargins(8, 6, 8, 6)
+        inner.addWidget(self.title)
+        inner.addWidget(self.details)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(6)
+        scope = row(self.this_case, self.all_cases)
+        scope.addStretch(1)
+        scope.addWidget(self.refresh)
+        layout.addLayout(scope)
+        layout.addLayout(row(self.progress, self.count, spacing=8))
+        layout.addWidget(card)
+        layout.addLayout(row(self.accept, self.reject, self.move))
+        layout.addLayout(row(self.skip, self.back, self.undo))
+        layout.addWidget(self.hint)
+        layout.addWidget(self.existence)
+        layout.addStretch(1)
+
+    def show_screen(self, screen: Screen) -> None:
+        """Draw the state."""
+        state, current = screen.state, screen.current
+        (self.all_cases if state.queue_all_cases else self.this_case).setChecked(True)
+        self.progress.setRange(0, max(screen.to_review, 1))
+        self.progress.setValue(screen.reviewed)
+        self.count.setText(screen.review_progress)
+        if current is None:
+            self.title.setText("Queue finished" if state.queue else "No candidate")
+            self.details.setText(screen.review_text)
+            self.hint.setText("")
+        else:
+            verdict = f" · {current.verdict}" if current.verdict else ""
+            self.title.setText(f"{current.case} · existence {current.existence:.2f}{verdict}")
+            self.details.setText(
+                f"{position(current)} mm · entropy {current.entropy:.2f} bit · {state.at + 1} of {len(state.queue)}"
+            )
+            self.hint.setText(screen.review_text)
+        for member in (self.accept, self.reject, self.move):
+            member.setEnabled(screen.can_judge)
+        self.move.setChecked(state.placing)
+        self.skip.setEnabled(current is not None)
+        self.back.setEnabled(state.at > 0)
+        self.undo.setEnabled(bool(state.undo_label))
+        self.refresh.setEnabled(bool(state.root))
+        self.existence.set_value(state.threshold)

@@ -1,0 +1,299 @@
+"""From what is known and chosen to what the dock shows: an immutable state, and `resolve(state) -> Screen`.
+
+Nothing here touches Qt, napari or files. Widgets draw a `Screen` and report what the user wants; the controller turns
+that into a new `State`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
+
+if TYPE_CHECKING:
+    from napari_lesion_points.store.study import CaseSummary
+    from napari_lesion_points.workflow.events import Finished
+    from napari_lesion_points.workflow.models import ModelCard
+
+TABS = ("Annotate", "Train", "Predict", "Review", "Export")
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message for the user; `level` is "info", "warning" or "error"."""
+
+    text: str = ""
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job that runs or ran: training, prediction, export or import.
+
+    `outcome` is "" while it runs, then "returned", "failed" or "stopped" with the reason.
+    """
+
+    kind: str = ""
+    running: bool = False
+    stopping: bool = False
+    title: str = ""
+    fraction: float = 0.0
+    remaining_s: float | None = None
+    message: str = ""
+    outcome: str = ""
+    reason: str = ""
+    result: str = ""
+
+    def finished(self, event: Finished) -> JobState:
+        """Return the state after the job's last event."""
+        fraction = 1.0 if event.outcome == "returned" else self.fraction
+        return JobState(self.kind, False, False, self.title, fraction, None, "", event.outcome, event.reason, event.result)
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that decides what the dock shows.
+
+    Parameters
+    ----------
+    root, store, reader : str
+        The open study; `root` is "" when none is.
+    cases : tuple of CaseSummary
+        One row per case.
+    wanted, shown : str
+        The case asked for, and the one on screen; they differ while files are read.
+    points, candidates : tuple of LesionPoint
+        Of the case on screen.
+    sequences, sequence : names of the case's images, and the visible one
+    orientation : str
+        "axial", "coronal" or "sagittal".
+    threshold : float
+        The existence slider.
+    queue : tuple of LesionPoint
+        The review queue, most uncertain first, with the verdicts given so far.
+    queue_before : int
+        Candidates in the same scope that had been reviewed before the queue was made.
+    at : int
+        Index into the queue; its length when all are done.
+    placing : bool
+        The next click places the candidate under review.
+    """
+
+    root: str = ""
+    store: str = ""
+    reader: str = ""
+    cases: tuple[CaseSummary, ...] = ()
+    wanted: str = ""
+    shown: str = ""
+    loading: bool = False
+    notes: tuple[str, ...] = ()
+    points: tuple[LesionPoint, ...] = ()
+    candidates: tuple[LesionPoint, ...] = ()
+    sequences: tuple[str, ...] = ()
+    sequence: str = ""
+    orientation: str = "axial"
+    has_heatmap: bool = False
+    margin_mm: float = 3.0
+    tab: str = "Annotate"
+    undo_label: str = ""
+    redo_label: str = ""
+    threshold: float = 0.1
+    queue: tuple[LesionPoint, ...] = ()
+    at: int = 0
+    queue_before: int = 0
+    queue_all_cases: bool = False
+    placing: bool = False
+    unchecked: frozenset[str] = frozenset()
+    models: tuple[ModelCard, ...] = ()
+    model: str = ""
+    devices: tuple[tuple[str, str], ...] = ()
+    job: JobState = field(default_factory=JobState)
+    notice: Notice = field(default_factory=Notice)
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One row of the case list."""
+
+    case: str
+    state: str
+    points: str
+    reviewed: str
+
+
+@dataclass(frozen=True)
+class TrainRow:
+    """One row of the list of training cases."""
+
+    case: str
+    text: str
+    checked: bool
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What the dock shows, ready to draw."""
+
+    state: State
+    study_title: str
+    case_rows: tuple[CaseRow, ...]
+    case_row: int
+    previous_case: str
+    next_case: str
+    case_ready: bool
+    can_finish: bool
+    can_finish_empty: bool
+    can_reopen: bool
+    hint: str
+    train_rows: tuple[TrainRow, ...]
+    train_cases: tuple[str, ...]
+    train_summary: str
+    can_train: bool
+    can_predict: bool
+    shown_candidates: str
+    review_progress: str
+    reviewed: int
+    to_review: int
+    current: LesionPoint | None
+    review_text: str
+    can_judge: bool
+    job_text: str
+
+
+def resolve(state: State) -> Screen:
+    """Work out what the dock shows.
+
+    Examples
+    --------
+    >>> resolve(State()).hint
+    'Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files.'
+    """
+    names = [row.case for row in state.cases]
+    row = names.index(state.wanted) if state.wanted in names else -1
+    summary = state.cases[row] if row >= 0 else None
+    ready = bool(state.shown) and state.shown == state.wanted
+    trainable = [s for s in state.cases if s.annotations or s.state is CaseState.DONE]
+    chosen = tuple(s.case for s in trainable if s.case not in state.unchecked)
+    current = state.queue[state.at] if 0 <= state.at < len(state.queue) else None
+    reviewed = state.queue_before + sum(p.verdict is not Verdict.NONE for p in state.queue)
+    to_review = state.queue_before + len(state.queue)
+    above = sum(p.existence >= state.threshold for p in state.candidates)
+    return Screen(
+        state=state,
+        study_title=_study_title(state),
+        case_rows=tuple(_case_row(s) for s in state.cases),
+        case_row=row,
+        previous_case=names[row - 1] if row > 0 else "",
+        next_case=names[row + 1] if 0 <= row < len(names) - 1 else "",
+        case_ready=ready,
+        can_finish=ready and summary is not None and summary.annotations > 0 and summary.state is not CaseState.DONE,
+        can_finish_empty=ready and summary is not None and summary.annotations == 0 and summary.state is not CaseState.DONE,
+        can_reopen=ready and summary is not None and summary.state is CaseState.DONE,
+        hint=_hint(state, ready),
+        train_rows=tuple(TrainRow(s.case, _train_text(s), s.case in chosen) for s in trainable),
+        train_cases=chosen,
+        train_summary=_train_summary([s for s in trainable if s.case in chosen]),
+        can_train=bool(chosen) and not state.job.running,
+        can_predict=bool(state.model) and bool(state.cases) and not state.job.running,
+        shown_candidates=f"{above} of {len(state.candidates)} shown" if state.candidates else "no candidates in this case",
+        review_progress=f"{reviewed} of {to_review} reviewed" if to_review else "nothing to review",
+        reviewed=reviewed,
+        to_review=to_review,
+        current=current,
+        review_text=_review_text(state, current),
+        can_judge=current is not None and ready and current.case == state.shown,
+        job_text=_job_text(state.job),
+    )
+
+
+def remaining(seconds: float | None) -> str:
+    """Time left, in words.
+
+    Examples
+    --------
+    >>> remaining(95), remaining(20), remaining(None)
+    ('about 2 min left', 'about 20 s left', '')
+    """
+    if seconds is None or seconds != seconds:
+        return ""
+    if seconds < 90:
+        return f"about {max(round(seconds), 1)} s left"
+    return f"about {round(seconds / 60)} min left"
+
+
+def position(point: LesionPoint) -> str:
+    """World position of a point with the body's sides, in mm.
+
+    Examples
+    --------
+    >>> position(LesionPoint("sub-01", (-12.34, 5.0, -7.7)))
+    'L 12.3  A 5.0  I 7.7'
+    """
+    letters = (("R", "L"), ("A", "P"), ("S", "I"))
+    return "  ".join(f"{pair[c < 0]} {abs(c):.1f}" for pair, c in zip(letters, point.world, strict=True))
+
+
+def _study_title(state: State) -> str:
+    if not state.root:
+        return "No study open"
+    name = state.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    done = sum(s.state is CaseState.DONE for s in state.cases)
+    return f"{name} · {_count(len(state.cases), 'case')}, {done} done"
+
+
+def _case_row(summary: CaseSummary) -> CaseRow:
+    reviewed = f"{summary.reviewed}/{summary.candidates}" if summary.candidates else "–"
+    state = str(summary.state)
+    if summary.state is CaseState.DONE and not summary.annotations:
+        state = "done, no lesions"
+    return CaseRow(summary.case, state, str(summary.annotations) if summary.annotations else "–", reviewed)
+
+
+def _hint(state: State, ready: bool) -> str:
+    if not state.root:
+        return "Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files."
+    if state.loading or not ready:
+        return f"Reading {state.wanted} …" if state.wanted else "Choose a case."
+    if not state.points:
+        return "Click the centre of each lesion. None in this case? Press “No lesions”."
+    return "Click adds, drag moves, Delete removes the selected point. Every edit is stored at once."
+
+
+def _train_text(summary: CaseSummary) -> str:
+    if not summary.annotations:
+        return "no lesions"
+    return _count(summary.annotations, "point") + ("" if summary.state is CaseState.DONE else ", in progress")
+
+
+def _train_summary(chosen: list[CaseSummary]) -> str:
+    if not chosen:
+        return "No case to train on: click lesions in a case, or mark one as having none."
+    points = sum(s.annotations for s in chosen)
+    empty = sum(not s.annotations for s in chosen)
+    text = f"{_count(len(chosen), 'case')}, {_count(points, 'point')}"
+    return f"{text} ({empty} without lesions)" if empty else text
+
+
+def _review_text(state: State, current: LesionPoint | None) -> str:
+    if current is None:
+        if not state.queue:
+            return "No unreviewed candidate. Predict first, or lower the existence slider."
+        return "All reviewed. The next fine-tuning will use what you accepted and moved."
+    if state.placing:
+        return "Click where the lesion's centre is (Esc or M again to leave it)."
+    return ""
+
+
+def _job_text(job: JobState) -> str:
+    if job.running:
+        parts = [job.message or job.title, "stopping …" if job.stopping else remaining(job.remaining_s)]
+        return " · ".join(part for part in parts if part)
+    words = {"returned": "Finished", "failed": "Failed", "stopped": "Stopped"}
+    if job.outcome:
+        return f"{words[job.outcome]}: {job.reason}" if job.reason else words[job.outcome]
+    return ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

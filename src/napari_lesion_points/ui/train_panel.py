@@ -1,0 +1,183 @@
+"""The Train tab: exactly which cases a model learns from, how long, and how it goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+)
+
+from napari_lesion_points.ui.controller import Controller
+from napari_lesion_points.ui.controls import Section, button, row, wrapped
+from napari_lesion_points.ui.curves import TrainingCurves
+from napari_lesion_points.ui.jobs import JobControl
+from napari_lesion_points.ui.session import Screen, TrainRow
+
+if TYPE_CHECKING:
+    from napari_lesion_points.workflow.models import ModelCard
+
+_SCRATCH = "From scratch"
+
+
+class TrainPanel(Section):
+    """Choices of a training, start, cancel, resume, progress and curves."""
+
+    def __init__(self, controller: Controller, jobs: JobControl) -> None:
+        super().__init__()
+        self._controller = controller
+        self._jobs = jobs
+        self._rows: tuple[TrainRow, ...] = ()
+        self._models: tuple[str, ...] = ()
+        self.table = QTableWidget(0, 2)
+        self.table.setHorizontalHeaderLabels(["Learn from", "Points used"])
+        self.table.verticalHeader().setVisible(False)
+        self.table.verticalHeader().setDefaultSectionSize(21)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setMinimumHeight(74)
+        self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.table.itemChanged.connect(self._checked)
+        self.summary = wrapped()
+        self.init = QComboBox()
+        self.init.addItem(_SCRATCH, "")
+        self.init.setToolTip("A new model, or a copy of one of this study's models that goes on learning")
+        self.device = QComboBox()
+        self.device.addItem("automatic", "auto")
+        self.budget = QDoubleSpinBox()
+        self.budget.setRange(0.1, 10_000)
+        self.budget.setDecimals(1)
+        self.budget.setValue(2.0)
+        self.unit = QComboBox()
+        self.unit.addItems(["minutes", "epochs"])
+        self.sigma = QDoubleSpinBox()
+        self.sigma.setRange(0.5, 10)
+        self.sigma.setSingleStep(0.25)
+        self.sigma.setValue(2.0)
+        self.sigma.setSuffix(" mm")
+        self.sigma.setToolTip("Standard deviation of the Gaussian drawn at each lesion point")
+        for box in (self.init, self.device):
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            box.setMinimumContentsLength(12)
+        self.init.currentIndexChanged.connect(lambda _: self.show_screen(controller.screen))
+        self.guard(self.init, self.device, self.budget, self.unit, self.sigma)
+        self.start = button("Start training", self._start)
+        self.cancel = button("Cancel", jobs.stop, "Stop; the best model so far is kept")
+        self.resume = button("Resume", self._resume, "Go on with the chosen model's interrupted training")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1000)
+        self.progress.setMaximumHeight(18)
+        self.outcome = wrapped()
+        self.curves = TrainingCurves()
+        jobs.curve.connect(self.curves.take)
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        for line, (name, widgets) in enumerate(
+            (
+                ("Start from", (self.init,)),
+                ("Device", (self.device,)),
+                ("Budget", (self.budget, self.unit, QLabel("Sigma"), self.sigma)),
+            )
+        ):
+            grid.addWidget(QLabel(name), line, 0)
+            grid.addLayout(row(*widgets), line, 1)
+        grid.setColumnStretch(1, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 6, 6, 6)
+        layout.setSpacing(5)
+        layout.addWidget(self.table, 2)
+        layout.addWidget(self.summary)
+        layout.addLayout(grid)
+        layout.addLayout(row(self.start, self.cancel, self.resume))
+        layout.addWidget(self.progress)
+        layout.addWidget(self.outcome)
+        layout.addWidget(self.curves, 3)
+
+    def show_screen(self, screen: Screen) -> None:
+        """Draw the state."""
+        state, job = screen.state, screen.state.job
+        self._draw_rows(screen.train_rows)
+        self.summary.setText(screen.train_summary)
+        cards = {str(card.path): card for card in state.models}
+        if tuple(cards) != self._models:
+            self._models = tuple(cards)
+            chosen = self.init.currentData()
+            with QSignalBlocker(self.init):
+                self.init.clear()
+                self.init.addItem(_SCRATCH, "")
+                for path, card in cards.items():
+                    self.init.addItem(model_name(card), path)
+                self.init.setCurrentIndex(max(self.init.findData(chosen), 0))
+        if self.device.count() == 1 and state.devices:
+            for name, label in state.devices:
+                self.device.addItem(label, name)
+        chosen_card = cards.get(self.init.currentData() or "")
+        training = job.kind == "train"
+        self.start.setText("Fine-tune" if chosen_card is not None else "Start training")
+        self.start.setEnabled(screen.can_train)
+        self.sigma.setEnabled(chosen_card is None)
+        if chosen_card is not None:
+            self.sigma.setValue(chosen_card.sigma_mm)
+        self.cancel.setEnabled(job.running and training and not job.stopping)
+        self.resume.setEnabled(screen.can_train and chosen_card is not None and chosen_card.resumable)
+        self.progress.setVisible(training)
+        self.outcome.setVisible(training)
+        if training:
+            self.progress.setValue(round(job.fraction * 1000))
+            self.outcome.setText(screen.job_text)
+
+    def _draw_rows(self, rows: tuple[TrainRow, ...]) -> None:
+        if rows == self._rows:
+            return
+        self._rows = rows
+        with QSignalBlocker(self.table):
+            self.table.setRowCount(len(rows))
+            for number, line in enumerate(rows):
+                name = QTableWidgetItem(line.case)
+                name.setFlags(Qt.ItemFlag.ItemIsUserCheckable | Qt.ItemFlag.ItemIsEnabled)
+                name.setCheckState(Qt.CheckState.Checked if line.checked else Qt.CheckState.Unchecked)
+                self.table.setItem(number, 0, name)
+                self.table.setItem(number, 1, QTableWidgetItem(line.text))
+
+    def _checked(self, item: QTableWidgetItem) -> None:
+        if item.column() == 0:
+            unchecked = set(self._controller.state.unchecked)
+            if item.checkState() is Qt.CheckState.Checked:
+                unchecked.discard(item.text())
+            else:
+                unchecked.add(item.text())
+            self._controller.update(unchecked=frozenset(unchecked))
+
+    def _start(self) -> None:
+        self._train(resume=False)
+
+    def _resume(self) -> None:
+        self._train(resume=True)
+
+    def _train(self, resume: bool) -> None:
+        in_minutes = self.unit.currentText() == "minutes"
+        self._jobs.train(
+            minutes=self.budget.value() if in_minutes else None,
+            epochs=None if in_minutes else max(round(self.budget.value()), 1),
+            sigma_mm=self.sigma.value(),
+            init=self.init.currentData() or "",
+            device=self.device.currentData() or "auto",
+            resume=resume,
+        )
+
+
+def model_name(card: ModelCard) -> str:
+    """Name a model in a list: its folder, and its validation F1 when it has one."""
+    return card.name if card.f1 is None else f"{card.name} (F1 {card.f1:.2f})"

@@ -1,0 +1,128 @@
+"""A small study of anisotropic LAS images, a viewer with the dock, and a reader with a mouse and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_lesion_points.ui.dock import LesionPointsDock
+from napari_lesion_points.ui.layers import ORIENTATIONS
+
+CASES = ("sub-01", "sub-02", "sub-03")
+SHAPE = (44, 50, 14)
+SPACING = np.array([1.25, 1.0, 4.0])
+#: LAS: x of the world runs against the first array axis, as in many scanners' files.
+AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+
+
+def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
+    """World mm of voxel coordinates of the files, by the affine alone."""
+    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
+    return float(x), float(y), float(z)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Three cases with FLAIR and T1w: an ellipsoid in noise."""
+    root = tmp_path / "study"
+    random = np.random.default_rng(3)
+    at = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"))
+    head = (np.linalg.norm(at, axis=0) < 0.9).astype(np.float32)
+    for case in CASES:
+        (root / case / "anat").mkdir(parents=True)
+        for sequence in ("FLAIR", "T1w"):
+            data = (100 * head + random.normal(0, 3, SHAPE)).astype(np.float32)
+            nib.save(nib.Nifti1Image(data, AFFINE), root / case / "anat" / f"{case}_{sequence}.nii.gz")
+    (root / "dataset_description.json").write_text('{"Name": "t", "BIDSVersion": "1.9.0"}', encoding="utf-8")
+    return root
+
+
+class Hand:
+    """A reader's mouse and keyboard on the window of one dock."""
+
+    def __init__(self, qtbot: Any, viewer: Any, dock: LesionPointsDock) -> None:
+        self.qtbot, self.viewer, self.dock = qtbot, viewer, dock
+        self.controller = dock.controller
+
+    @property
+    def canvas(self) -> Any:
+        return self.viewer.window._qt_viewer.canvas.native
+
+    def pixel(self, at_world: tuple[float, float, float]) -> QPoint:
+        """Where a world point is on the canvas, from the camera alone."""
+        camera = self.viewer.scene.camera
+        shown = self.controller.shown
+        layer_mm = shown.grid.to_voxel([at_world])[0] * shown.grid.spacing
+        vertical, horizontal = self.viewer.dims.order[1:]
+        up = ORIENTATIONS[self.controller.state.orientation][1]
+        dy = (layer_mm[vertical] - camera.center[1]) * camera.zoom * (-1 if up else 1)
+        dx = (layer_mm[horizontal] - camera.center[2]) * camera.zoom
+        return QPoint(round(self.canvas.width() / 2 + dx), round(self.canvas.height() / 2 + dy))
+
+    def slice_to(self, at_world: tuple[float, float, float]) -> None:
+        """Show the slice through a world point, without moving the camera in the plane."""
+        shown = self.controller.shown
+        axis = self.viewer.dims.order[0]
+        at = round(shown.grid.to_voxel([at_world])[0][axis])
+        self.viewer.dims.set_current_step(axis, at)
+        self.qtbot.wait(20)
+
+    def click(self, at: QPoint | tuple[float, float, float]) -> None:
+        pixel = at if isinstance(at, QPoint) else self.pixel(at)
+        QTest.mouseMove(self.canvas, pixel)
+        QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, pixel)
+        self.qtbot.wait(20)
+
+    def drag(self, start: QPoint, end: QPoint) -> None:
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QTest.mouseMove(self.canvas, start)
+        QTest.mousePress(self.canvas, left, none, start)
+        for step in (0.3, 0.7, 1.0):
+            pixel = start + (end - start) * step
+            QTest.mouseMove(self.canvas, pixel)
+            self.qtbot.wait(10)
+        QTest.mouseRelease(self.canvas, left, none, end)
+        self.qtbot.wait(20)
+
+    def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(self.canvas, key, modifier)
+        self.qtbot.wait(20)
+
+    def until(self, condition: Callable[[], bool], timeout_ms: int = 20_000) -> None:
+        self.qtbot.waitUntil(condition, timeout=timeout_ms)
+
+    def open(self, root: Path, store: Path | None = None, case: str = "") -> None:
+        assert self.controller.open_study(root, store, "maria", case), self.controller.state.notice
+        self.until(lambda: self.controller.screen.case_ready and not self.controller.state.loading)
+        self.qtbot.wait(50)
+
+    @property
+    def stored(self) -> list[tuple[float, float, float]]:
+        """Points of the case on screen as the database has them."""
+        return [p.world for p in self.controller.study.annotations(self.controller.state.shown)]
+
+
+@pytest.fixture
+def hand(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Iterator[Hand]:
+    """A shown viewer with the dock, and a hand on it."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1200, 760)
+    dock = LesionPointsDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Lesion points", area="right", add_vertical_stretch=False)
+    qtbot.wait(100)
+    yield Hand(qtbot, viewer, dock)
+    dock.close_session()
+
+
+@pytest.fixture
+def reading(hand: Hand, dataset: Path) -> Hand:
+    """The hand with the study open on its first case."""
+    hand.open(dataset)
+    return hand

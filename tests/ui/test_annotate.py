@@ -1,0 +1,152 @@
+"""Clicking lesions, with real mouse events and keys: what is stored is where the click was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+
+from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.errors import StudyError
+
+#: Voxel coordinates (of the files) of a lesion off every centre, so that a swapped or flipped axis shows.
+LESION = (30.0, 18.0, 9.0)
+AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+
+
+def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
+    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
+    return float(x), float(y), float(z)
+
+
+def pixel_mm(hand: Any) -> float:
+    """How far a click can be off because it hits a whole pixel (mm)."""
+    return 0.75 / float(hand.viewer.scene.camera.zoom)
+
+
+@pytest.mark.parametrize("orientation", ["axial", "coronal", "sagittal"])
+def test_a_click_stores_the_world_point_under_it(reading: Any, orientation: str) -> None:
+    reading.dock.annotate.views[orientation].click()
+    reading.qtbot.wait(50)
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    assert len(reading.stored) == 1
+    np.testing.assert_allclose(reading.stored[0], lesion, atol=pixel_mm(reading))
+    assert reading.controller.study.state("sub-01") is CaseState.IN_PROGRESS
+    assert reading.dock.annotate.table.rowCount() == 1
+
+
+def test_orientation_is_radiological(reading: Any) -> None:
+    left, right, front, back = (world(v) for v in ((4, 25, 7), (40, 25, 7), (22, 45, 7), (22, 5, 7)))
+    assert left[0] > right[0]  # voxel 4 of an LAS file is the patient's right
+    assert reading.pixel(left).x() < reading.pixel(right).x()
+    assert reading.pixel(front).y() < reading.pixel(back).y()
+    reading.controller.set_orientation("coronal")
+    top, bottom = world((22, 25, 12)), world((22, 25, 1))
+    assert reading.pixel(top).y() < reading.pixel(bottom).y()
+
+
+def test_a_click_outside_adds_nothing_and_says_so(reading: Any) -> None:
+    reading.click(QPoint(5, 5))
+    assert reading.stored == []
+    assert len(reading.controller.editor.layer.data) == 0
+    assert "outside" in reading.dock.message.label.text()
+
+
+def test_drag_moves_and_a_slip_does_not(reading: Any) -> None:
+    lesion, target = world(LESION), world((24.0, 26.0, 9.0))
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    first = reading.stored[0]
+    at = reading.pixel(lesion)
+    reading.drag(at, at + QPoint(2, 1))
+    assert reading.stored == [first]
+    reading.drag(at, reading.pixel(target))
+    assert len(reading.stored) == 1
+    np.testing.assert_allclose(reading.stored[0], target, atol=2 * pixel_mm(reading))
+    reading.dock.annotate.tools["select"].click()
+    reading.drag(reading.pixel(target), at)
+    np.testing.assert_allclose(reading.stored[0], lesion, atol=3 * pixel_mm(reading))
+
+
+def test_a_click_on_a_point_selects_it_and_adds_none(reading: Any) -> None:
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    reading.controller.editor.layer.selected_data = set()
+    reading.click(lesion)
+    assert len(reading.stored) == 1
+    assert len(reading.controller.editor.layer.data) == 1
+    assert set(reading.controller.editor.layer.selected_data) == {0}
+
+
+def test_delete_undo_and_redo_by_key(reading: Any) -> None:
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    lesion, other = world(LESION), world((15.0, 30.0, 9.0))
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    reading.click(other)
+    first, second = reading.stored
+    reading.key(Qt.Key.Key_Delete)
+    assert reading.stored == [first]
+    reading.key(Qt.Key.Key_Z, control)
+    assert reading.stored == [first, second]
+    reading.key(Qt.Key.Key_Z, control)
+    assert reading.stored == [first]
+    reading.key(Qt.Key.Key_Z, control)
+    assert reading.stored == []
+    assert len(reading.controller.editor.layer.data) == 0
+    reading.key(Qt.Key.Key_Z, control | shift)
+    reading.key(Qt.Key.Key_Z, control | shift)
+    assert reading.stored == [first, second]
+    np.testing.assert_allclose(
+        reading.controller.shown.to_world(reading.controller.editor.layer.data), [first, second], atol=1e-6
+    )
+    reading.key(Qt.Key.Key_Z, control | shift)
+    reading.key(Qt.Key.Key_Z, control | shift)
+    assert reading.stored == [first]  # the deletion again, and then nothing is left to redo
+    assert "Nothing to redo" in reading.dock.message.label.text()
+
+
+def test_what_the_database_refuses_is_taken_back(reading: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise StudyError("the disk is full. Free some space.")
+
+    monkeypatch.setattr(reading.controller.study, "apply", refuse)
+    reading.slice_to(world(LESION))
+    reading.click(world(LESION))
+    assert len(reading.controller.editor.layer.data) == 0
+    assert "the disk is full" in reading.dock.message.label.text()
+    assert reading.controller.state.undo_label == ""
+
+
+def test_points_show_on_neighbouring_slices_within_the_margin(reading: Any) -> None:
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    layer = reading.controller.editor.layer
+    reading.slice_to(world((30.0, 18.0, 10.0)))
+    assert len(layer._indices_view) == 0  # 4 mm away, and 3 mm are shown
+    reading.dock.annotate.margin.setValue(5)
+    reading.qtbot.wait(20)
+    assert len(layer._indices_view) == 1
+
+
+def test_the_list_of_points_jumps(reading: Any) -> None:
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    reading.slice_to(world((30.0, 18.0, 2.0)))
+    reading.dock.annotate.table.cellClicked.emit(0, 1)
+    assert reading.viewer.dims.current_step[0] == 9
+
+
+def test_keys_cycle_sequences_and_views(reading: Any) -> None:
+    assert reading.controller.state.sequence == "FLAIR"
+    reading.key(Qt.Key.Key_C)
+    assert [layer.visible for layer in reading.controller.images] == [False, True]
+    reading.key(Qt.Key.Key_X)
+    assert reading.viewer.dims.order == (1, 0, 2)
