@@ -108,9 +108,9 @@ def test_the_columns_of_an_fcsv_are_those_it_names(tmp_path: Path) -> None:
 def test_expert_landmarks(shared_data: Path) -> None:
     markups = read_markups(next((shared_data / "slicer").glob("*.fcsv")), "mni")
     assert len(markups) == 32
-    by_label = {m.label: m.point.world for m in markups}
-    assert by_label["1"] == (-0.1198055, 2.55212, -4.81723)  # AC: its name is in the column of descriptions
-    assert by_label["2"] == (0.1409195, -25.124, -2.096035)  # PC
+    ac, pc = markups[:2]
+    assert (ac.label, ac.description, ac.point.world) == ("1", "AC", (-0.1198055, 2.55212, -4.81723))
+    assert (pc.label, pc.description, pc.point.world) == ("2", "PC", (0.1409195, -25.124, -2.096035))
 
 
 def test_only_placed_points_of_point_lists_count(tmp_path: Path) -> None:

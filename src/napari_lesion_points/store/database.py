@@ -155,18 +155,20 @@ class Database:
         self._engine.dispose()
 
     def _check_schema(self, connection: sql.Connection) -> None:
-        """Make the tables in an empty file; refuse a file with other tables than ours."""
+        """Make the tables in an empty file, and refuse a file with other tables than ours.
+
+        The version is written in any case: a place that takes no edits is refused now, not at the first click.
+        """
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if version > SCHEMA:
             raise StudyError(
                 f"{self.path}: has schema {version}, newer than this version's {SCHEMA}. Upgrade napari-lesion-points."
             )
-        if version == SCHEMA:
-            return
-        if sql.inspect(connection).get_table_names():
-            reason, remedy = _DAMAGED
-            raise StudyError(f"{self.path}: {reason} (unknown tables). {remedy}")
-        _metadata.create_all(connection, checkfirst=False)
+        if version == 0:
+            if sql.inspect(connection).get_table_names():
+                reason, remedy = _DAMAGED
+                raise StudyError(f"{self.path}: {reason} (unknown tables). {remedy}")
+            _metadata.create_all(connection, checkfirst=False)
         connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
 
 

@@ -44,7 +44,7 @@ def label_image(points_world: ArrayLike, grid: Grid) -> Volume:
     Examples
     --------
     >>> labels = label_image([[1.0, 1.0, 1.0]], Grid((3, 3, 3), np.eye(4)))
-    >>> int(labels.data[1, 1, 1]), np.count_nonzero(labels.data)
+    >>> int(labels.data[1, 1, 1]), int((labels.data == 1).sum())
     (1, 7)
     """
     points = np.asarray(points_world, dtype=float).reshape(-1, 3)

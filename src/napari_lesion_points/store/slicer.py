@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    #: World position (RAS mm), label, description.
+    Found = tuple[tuple[float, float, float], str, str]
+
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
@@ -33,10 +36,11 @@ _FCSV_COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID"
 
 @dataclass(frozen=True)
 class Markup:
-    """A control point of Slicer: its label there, and the point (world RAS mm, new id, origin imported)."""
+    """A control point of Slicer: its label and description there, and the point (RAS, new id, origin imported)."""
 
     label: str
     point: LesionPoint
+    description: str = ""
 
 
 def read_markups(path: Path, case: str) -> tuple[Markup, ...]:
@@ -66,7 +70,10 @@ def read_markups(path: Path, case: str) -> tuple[Markup, ...]:
         raise PointsFileError(
             f"{path}: has the ending {path.suffix!r}; point lists of Slicer end in .mrk.json or .fcsv."
         )
-    return tuple(Markup(label, LesionPoint(case, world, origin=Origin.IMPORTED)) for label, world in found)
+    return tuple(
+        Markup(label, LesionPoint(case, world, origin=Origin.IMPORTED), description)
+        for world, label, description in found
+    )
 
 
 def write_markups(path: Path, points: Sequence[LesionPoint]) -> None:
@@ -114,8 +121,8 @@ def _control_point(number: int, point: LesionPoint) -> dict[str, Any]:
     }
 
 
-def _json(path: Path, text: str) -> Iterator[tuple[str, tuple[float, float, float]]]:
-    """Label and world position of the control points of all point lists."""
+def _json(path: Path, text: str) -> Iterator[Found]:
+    """Read the control points of all point lists."""
     try:
         content = json.loads(text)
     except ValueError as error:
@@ -135,11 +142,11 @@ def _json(path: Path, text: str) -> Iterator[tuple[str, tuple[float, float, floa
             point = item if isinstance(item, dict) else {}
             if point.get("positionStatus", "defined") == "defined":
                 world = _world(f"{path}, control point {number}", point.get("position"), sign)
-                yield str(point.get("label", "")), world
+                yield world, str(point.get("label", "")), str(point.get("description", ""))
 
 
-def _fcsv(path: Path, text: str) -> Iterator[tuple[str, tuple[float, float, float]]]:
-    """Label and world position of the rows; comments ahead of them tell the coordinate system and the columns."""
+def _fcsv(path: Path, text: str) -> Iterator[Found]:
+    """Read the rows; comments ahead of them tell the coordinate system and the columns."""
     sign, columns = 1, _FCSV_COLUMNS.split(",")
     for number, line in enumerate(text.split("\n"), 1):
         if line.startswith("#"):
@@ -151,7 +158,7 @@ def _fcsv(path: Path, text: str) -> Iterator[tuple[str, tuple[float, float, floa
         elif line.strip():
             row = dict(zip(columns, next(csv.reader([line])), strict=False))
             position = [row.get(axis) for axis in "xyz"]
-            yield row.get("label", ""), _world(f"{path}, line {number}", position, sign)
+            yield _world(f"{path}, line {number}", position, sign), row.get("label", ""), row.get("desc", "")
 
 
 def _sign(path: Path, system: object) -> int:
