@@ -7,6 +7,7 @@ standard input ends.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -44,6 +45,7 @@ def main(path: str) -> int:
     spec = from_json(Path(path).read_text(encoding="utf-8"))
     stop = threading.Event()
     threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; who watches us decides
     if hasattr(os, "nice"):
         os.nice(5)  # the viewer comes first
     outcome = "failed"

@@ -20,12 +20,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from napari_lesion_points.core.events import Event, Finished, Progress
+from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
 from napari_lesion_points.workflow.wire import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from napari_lesion_points.store.study import Study
 
 #: After being asked to stop, a job may take so long (s) to finish its step and write what it has; then it is killed.
 GRACE_S = 60.0
@@ -70,6 +72,14 @@ def run(spec: TrainSpec | PredictSpec, stop: threading.Event | None = None) -> I
             for stream in (child.stdout, child.stderr):
                 if stream:
                     stream.close()
+
+
+def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event]:
+    """Pass on a prediction's events, each case's candidates being in the study before its event is yielded."""
+    for event in events:
+        if isinstance(event, CasePredicted):
+            study.add_candidates(event.case, event.candidates, model, event.sigma_mm)
+        yield event
 
 
 def _watch(

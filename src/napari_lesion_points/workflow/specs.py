@@ -96,7 +96,9 @@ class TrainSpec:
         training = [c for c in self.cases if not c.validation]
         points = sum(len(c.points_world) for c in training)
         aside = len(self.cases) - len(training)
-        return f"{_count(len(training), 'case')}, {_count(points, 'point')}" + (f"; {aside} for validation" if aside else "")
+        return f"{_count(len(training), 'case')}, {_count(points, 'point')}" + (
+            f"; {aside} for validation" if aside else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,7 @@ def from_json(text: str) -> TrainSpec | PredictSpec:
     if job == PredictSpec.__name__:
         return PredictSpec(**fields)
     spacing = fields["spacing_mm"]
-    return TrainSpec(
-        **{**fields, "sequences": tuple(fields["sequences"]), "spacing_mm": spacing and tuple(spacing)}
-    )
+    return TrainSpec(**{**fields, "sequences": tuple(fields["sequences"]), "spacing_mm": spacing and tuple(spacing)})
 
 
 def plan_training(

@@ -107,7 +107,9 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
         version=__version__,
         created_utc=utc_now(),
     )
-    history = (out / HISTORY).read_text(encoding="utf-8").splitlines() if spec.resume and (out / HISTORY).is_file() else []
+    history = (
+        (out / HISTORY).read_text(encoding="utf-8").splitlines() if spec.resume and (out / HISTORY).is_file() else []
+    )
     kept: Validation | None = None
     events = train(
         network, training, aside, settings, device,
@@ -178,4 +180,3 @@ def _say(figures: Validation | None) -> str:
         return "not yet validated"
     where = "on its own training cases" if figures.on_training_cases else "in validation"
     return f"F1 {figures.f1:.2f}, precision {figures.precision:.2f}, recall {figures.recall:.2f} {where}"
-

@@ -1,0 +1,235 @@
+"""Points into a study and out of it: tables, 3D Slicer markups, masks and label images.
+
+Importing twice is importing once: a point that is there already stays as it is. Nothing that a reader placed is
+overwritten or removed. Points outside of the case's images are refused, all of a file or none.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from napari_lesion_points.core.components import component_centres
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
+from napari_lesion_points.errors import OutputError, PointsFileError, StudyError
+from napari_lesion_points.store.atomic import atomic_path
+from napari_lesion_points.store.cases import reference_grid
+from napari_lesion_points.store.label_image import label_image
+from napari_lesion_points.store.points_file import read_points, write_points
+from napari_lesion_points.store.slicer import read_markups, write_markups
+from napari_lesion_points.store.volumes import read_labels, write_volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_lesion_points.store.study import Study
+
+ExportFormat = Literal["csv", "json", "nifti", "slicer"]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = ("csv", "json", "nifti", "slicer")
+
+#: Ids of points from masks are made from the mask's name and label, so that a second import finds them.
+_MASK_POINTS = uuid.UUID("5f0c9dfe-6c0b-4c55-9f0a-6a0d6b2f8f7e")
+
+
+@dataclass(frozen=True)
+class MaskRead:
+    """A mask was turned into points: how many of how many masks, whose, and how many points it gave."""
+
+    done: int
+    total: int
+    path: Path
+    case: str
+    points: int
+
+
+def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Change, ...]:
+    """Add the points of a file as annotations; one change, and one transaction, per case.
+
+    Parameters
+    ----------
+    study : Study
+        Where to.
+    path : Path
+        Our CSV or JSON, or 3D Slicer's .mrk.json or .fcsv. Candidates that nobody accepted are left out.
+    case : str, optional
+        Needed for Slicer's files, which do not name it; for tables, only this case's points are taken.
+
+    Returns
+    -------
+    tuple of Change
+        What was applied; empty when all points were there already.
+
+    Raises
+    ------
+    PointsFileError
+        If the file cannot be read or a point lies outside of its case's images.
+    StudyError
+        If a case is unknown or the study cannot be written.
+    """
+    wanted = study.files_of(case).case if case else None
+    if path.name.endswith((".mrk.json", ".fcsv")):
+        if wanted is None:
+            raise PointsFileError(f"{path}: 3D Slicer's files do not name the case; say which case it belongs to.")
+        points = [markup.point for markup in read_markups(path, wanted)]
+        points = [replace(p, id=_slicer_id(path, i)) for i, p in enumerate(points)]
+    else:
+        points = [replace(p, case=study.files_of(p.case).case) for p in read_points(path)]
+        points = [p for p in points if wanted in (None, p.case)]
+    points = [p for p in points if p.origin is not Origin.MODEL or p.verdict in (Verdict.ACCEPTED, Verdict.MOVED)]
+    changes = []
+    for name, of_case in groupby(sorted(points, key=lambda p: p.case), key=lambda p: p.case):
+        group = tuple(of_case)
+        _require_inside(study, path, name, group)
+        known = {a.id for a in study.annotations(name)}
+        new = [p for p in group if p.id not in known]
+        if new:
+            changes.append(Change.adding(*new, label="import"))
+    for change in changes:
+        study.apply(change)
+    return tuple(changes)
+
+
+def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
+    """Turn lesion masks into annotations, and mark their cases as done.
+
+    Parameters
+    ----------
+    study : Study
+        Where to.
+    pattern : str
+        Glob relative to the study folder, such as "derivatives/**/*_mask.nii.gz". The case is the "sub-..." (and
+        "ses-...") in the path, or the name of a folder that is one of the study's cases. A binary mask gives the
+        centres of its components of 3 voxels or more, a label image those of its labels; an empty mask marks the case
+        as done without lesions.
+
+    Yields
+    ------
+    MaskRead
+        After each mask's points are stored.
+
+    Raises
+    ------
+    StudyError
+        If no file matches, or a file belongs to no case of the study.
+    VolumeError
+        If a mask cannot be read.
+    """
+    root = study.root if study.root.is_dir() else study.root.parent
+    try:
+        paths = sorted(root.glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise StudyError(f"{pattern!r} is no pattern below {root} ({error}); give it relative to the study.") from error
+    if not paths:
+        raise StudyError(f"no file below {root} matches {pattern!r}; quote the pattern, relative to the study folder.")
+    cases = [_case_of(path.relative_to(root), study) for path in paths]
+    for done, (path, case) in enumerate(zip(paths, cases, strict=True), start=1):
+        found = component_centres(read_labels(path))
+        name = path.relative_to(root).as_posix()
+        points = [
+            LesionPoint(
+                case,
+                (x, y, z),
+                id=uuid.uuid5(_MASK_POINTS, f"{case}:{name}:{label}").hex,
+                origin=Origin.MASK,
+                reader=study.reader,
+            )  # fmt: skip
+            for (x, y, z), label in zip(found.centers_world, found.labels, strict=True)
+        ]
+        known = {a.id for a in study.annotations(case)}
+        new = {p.id: (None, p) for p in points if p.id not in known}
+        before = study.state(case)
+        if new or before is not CaseState.DONE:
+            study.apply(Change(case, "points from mask", new, {}, (before, CaseState.DONE)))
+        yield MaskRead(done, len(paths), path, case, len(points))
+
+
+def export_study(study: Study, out: Path, format: ExportFormat) -> tuple[Path, ...]:
+    """Write a study's annotations, and its candidates, to a folder.
+
+    Parameters
+    ----------
+    study : Study
+        What to write.
+    out : Path
+        Folder; made if missing. Files of the same names are replaced, whole or not at all.
+    format : str
+        "csv", "json": `points` and, if there are any, `candidates`, for all cases. "nifti": per case with annotations
+        `CASE_points.nii.gz`, label k for the k-th of its rows in `points.csv`, which is written too, and the
+        predicted heatmap if there is one. "slicer": per case `CASE.mrk.json`.
+
+    Returns
+    -------
+    tuple of Path
+        The files written.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    if format not in EXPORT_FORMATS:
+        raise OutputError(f"format is {format!r}; expected one of {', '.join(EXPORT_FORMATS)}.")
+    annotations = study.annotations()
+    by_case = {name: [a for a in annotations if a.case == name] for name in study.case_names}
+    written: list[Path] = []
+    if format in ("csv", "json", "nifti"):
+        suffix = "json" if format == "json" else "csv"
+        tables = {"points": [a for points in by_case.values() for a in points], "candidates": study.candidates()}
+        for table, points in tables.items():
+            if points or table == "points":
+                path = out / f"{table}.{suffix}"
+                write_points(path, points)
+                written.append(path)
+    for case, points in by_case.items():
+        if format == "slicer" and points:
+            path = out / f"{case}.mrk.json"
+            write_markups(path, points)
+            written.append(path)
+        if format == "nifti":
+            if points:
+                path = out / f"{case}_points.nii.gz"
+                labels = label_image([p.world for p in points], reference_grid(study.files_of(case)))
+                write_volume(path, labels, "lesion points, label k is the case's k-th row in points.csv")
+                written.append(path)
+            heatmap = study.heatmap_path(case)
+            target = out / heatmap.name
+            if heatmap.is_file() and heatmap.resolve() != target.resolve():
+                with atomic_path(target) as temporary:
+                    shutil.copyfile(heatmap, temporary)
+                written.append(target)
+    return tuple(written)
+
+
+def _require_inside(study: Study, path: Path, case: str, points: Sequence[LesionPoint]) -> None:
+    inside = reference_grid(study.files_of(case)).contains([p.world for p in points])
+    outside = [p.world for p, ok in zip(points, inside, strict=True) if not ok]
+    if outside:
+        x, y, z = outside[0]
+        raise PointsFileError(
+            f"{path}: {len(outside)} of {len(points)} points lie outside the images of {case}, the first at "
+            f"({x:.1f}, {y:.1f}, {z:.1f}) mm. Check that the file belongs to this case and is in RAS mm."
+        )
+
+
+def _slicer_id(path: Path, index: int) -> str:
+    return uuid.uuid5(_MASK_POINTS, f"{path.resolve()}:{index}").hex
+
+
+def _case_of(relative: Path, study: Study) -> str:
+    """Return the case that a path names."""
+    text = relative.as_posix()
+    subject = re.search(r"sub-[A-Za-z0-9]+", text)
+    session = re.search(r"ses-[A-Za-z0-9]+", text)
+    names = [f"{subject[0]}_{session[0]}"] if subject and session else []
+    names += [subject[0]] if subject else []
+    names += [part for part in reversed(relative.parts)]
+    for name in names:
+        if name in study.case_names:
+            return name
+    raise StudyError(f"{relative} names no case of this study ({', '.join(study.case_names[:5])}, ...).")
