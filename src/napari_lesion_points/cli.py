@@ -40,7 +40,9 @@ app = typer.Typer(
     help="Find lesions as points: annotate, train, predict, review, export. For research only.",
 )
 
-StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="BIDS dataset, folder of case folders, or images.")]
+StudyArgument = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="BIDS dataset, folder of case folders, or images.")
+]
 StoreOption = Annotated[
     Path | None, typer.Option("--store", help="Where to keep points and models; for a study on a read-only share.")
 ]
@@ -62,15 +64,21 @@ def main() -> None:
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for everything; an earlier demo's is replaced.")] = Path("demo-output"),
+    out: Annotated[Path, typer.Option(help="Folder for everything; an earlier demo's is replaced.")] = Path(
+        "demo-output"
+    ),
     minutes: Annotated[float, typer.Option(help="Of training.")] = 2.0,
-    headless: Annotated[bool, typer.Option("--headless", help="Leave pictures of the window instead of opening it.")] = False,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Leave pictures of the window instead of opening it.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the simulated study and the training.")] = 0,
 ) -> None:
     """Simulate a study, train on some cases, find the lesions of the others, compare with the truth, review."""
     from napari_lesion_points.workflow.demo import DemoResult, run_demo
 
-    typer.echo(f"About {minutes + 1.5:.0f} minutes: simulate, click, train for {minutes:g}, predict, compare.", err=True)
+    typer.echo(
+        f"About {minutes + 1.5:.0f} minutes: simulate, click, train for {minutes:g}, predict, compare.", err=True
+    )
     show = _ProgressLine()
     result: DemoResult | None = None
     for event in run_demo(out, minutes, seed):
@@ -221,7 +229,6 @@ def predict(
     from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.store.cases import find_cases
     from napari_lesion_points.store.points_file import write_points
-    from napari_lesion_points.store.study import Study
     from napari_lesion_points.workflow.jobs import run, storing
     from napari_lesion_points.workflow.specs import plan_prediction
 
@@ -284,7 +291,9 @@ def evaluate(
     truth: Annotated[Path, typer.Option(metavar="CSV", help="True lesions.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
     tolerance_mm: Annotated[float, typer.Option(help="Greatest distance of a match.")] = 6.0,
-    threshold: Annotated[float | None, typer.Option(help="Of existence; by default the best one, reported as such.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Of existence; by default the best one, reported as such.")
+    ] = None,
     cases: CasesOption = "",
 ) -> None:
     """Compare candidates with true lesions."""
@@ -295,12 +304,14 @@ def evaluate(
     result = compare(candidates, truth, tolerance_mm=tolerance_mm, threshold=threshold, cases=names)
     path = write_evaluation(result, out)
     chosen = "best for these cases" if result.threshold_is_best else "given"
-    typer.echo(f"F1 {result.f1:.3f}  precision {result.precision:.3f}  recall {result.recall:.3f}  ECE {result.ece:.3f}")
+    typer.echo(
+        f"F1 {result.f1:.3f}  precision {result.precision:.3f}  recall {result.recall:.3f}  ECE {result.ece:.3f}"
+    )
     typer.echo(f"{result.tp} found, {result.fn} missed, {result.fp} false; threshold {result.threshold:.3f} ({chosen})")
     if result.missing_cases and names is None:
         missing = ", ".join(result.missing_cases[:5]) + (", ..." if len(result.missing_cases) > 5 else "")
         typer.echo(
-            f"note: {len(result.missing_cases)} cases have lesions and no candidates ({missing}); they count as missed. "
+            f"note: {len(result.missing_cases)} cases have lesions and no candidates ({missing}) and count as missed. "
             "If they were not predicted, name the cases that were with --cases.",
             err=True,
         )

@@ -29,7 +29,7 @@ from napari_lesion_points.core.metrics import binary_entropy
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    Array = NDArray[np.floating]
+    Array = NDArray[np.float64]
 
 WINDOW_SIGMAS = 3.0  # window half-width; gives the paper's 7 voxels for sigma = 1
 _BLOCK = 16  # edge of the blocks whose maxima are kept; 8 to 32 cost about the same
@@ -230,9 +230,9 @@ def _fit_peak(rest: _Residual, peak: NDArray[np.int_], sigma: Array, radius: NDA
 def _least_squares(
     at: list[NDArray[np.int_]], data: Array, center: Array, mass: float, sigma: Array
 ) -> tuple[Array, float] | None:
-    """Minimise |data - mass * N(center, sigma)|^2 over centre and mass; None when it does not converge to a finite peak.
+    """Minimise |data - mass * N(center, sigma)|^2 over centre and mass.
 
-    `at` are the voxel indices of the window along each axis. Levenberg-Marquardt; see the module's text.
+    None when it does not converge to a finite peak. `at` are the window's voxel indices along each axis.
     """
     damping = 1e-3
     state = _normal_equations(at, data, center, mass, sigma)

@@ -22,7 +22,7 @@ from napari_lesion_points.errors import GridError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    Array = NDArray[np.floating]
+    Array = NDArray[np.float64]
 
 #: Axis letters and their world axis and sign: "L" is the negative direction of world x, for example.
 _AXES = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
@@ -85,7 +85,7 @@ class Grid:
     @cached_property
     def spacing(self) -> Array:
         """(3,) float, mm per voxel in array axis order."""
-        spacing: Array = np.linalg.norm(self.affine[:3, :3], axis=0)
+        spacing: Array = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return spacing
 
     @cached_property

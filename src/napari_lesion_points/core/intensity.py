@@ -75,7 +75,7 @@ def standardise(volume: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArra
 
 
 def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice, slice]:
-    """Return the smallest box around the True voxels, widened by `margin` voxels within the array; all of it if none is."""
+    """Return the smallest box around the True voxels, `margin` voxels wider; the whole array if none is True."""
     boxes = ndimage.find_objects(mask.astype(np.uint8))
     if not boxes:
         return slice(0, mask.shape[0]), slice(0, mask.shape[1]), slice(0, mask.shape[2])

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
+#: F1 values this close are no different on validation sets of the usual size.
+_F1_TIE = 0.01
+
+
 @dataclass(frozen=True, eq=False)
 class CaseDetections:
     """Candidates and truth of one case.
@@ -188,6 +192,24 @@ def best_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) -> tupl
     best = int(np.argmax([figures.f1 for figures in options]))  # the first of equals has the highest threshold
     n = selectable[best]
     return _between(levels[n], max(levels[n + 1], 0.0)), options[best]
+
+
+def operating_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[float, DetectionFigures]:
+    """Find a threshold for new cases: the middle of those whose F1 is as good as the best, to within `_F1_TIE`.
+
+    The single best threshold of a few dozen lesions is at the mercy of one of them; what lies amid equally good ones is
+    not. Thresholds 0.05, 0.10, ... 0.95 are tried.
+
+    Returns
+    -------
+    threshold : float
+    figures : DetectionFigures
+        At that threshold.
+    """
+    tried = [(round(0.05 * i, 2), figures_at(cases, 0.05 * i, tolerance_mm)) for i in range(1, 20)]
+    best = max(figures.f1 for _, figures in tried)
+    good = [pair for pair in tried if pair[1].f1 >= best - _F1_TIE]
+    return good[(len(good) - 1) // 2]
 
 
 def pooled_outcomes(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[Array, NDArray[np.bool_]]:

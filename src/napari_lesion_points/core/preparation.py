@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-#: Finer voxels than this (mm) cost time and show no more of a lesion.
-FINEST_SPACING_MM = 1.0
+#: Voxels are not finer than sigma divided by this: the paper's widest Gaussian has 1.5 voxels, and finer ones multiply
+#: the time to learn and to predict without adding to what a Gaussian of that width can tell.
+FINEST_SIGMA_VOX = 1.5
 
 _MARGIN_VOX = 4  # background kept around the foreground, so that a lesion at its edge has a surrounding
 
@@ -47,13 +48,13 @@ class NetworkInput:
     images: NDArray[np.float16]
     foreground: NDArray[np.bool_]
     grid: Grid
-    points_world: NDArray[np.floating]
+    points_world: NDArray[np.float64]
 
 
-def network_spacing(grids: Sequence[Grid]) -> tuple[float, float, float]:
-    """Spacing (mm, in the network's axis order) for cases on these grids: their median, not under 1 mm."""
+def network_spacing(grids: Sequence[Grid], sigma_mm: float) -> tuple[float, float, float]:
+    """Choose the spacing (mm, in the network's axis order) for cases on these grids: their median, if not too fine."""
     spacings = [grid.reoriented(NETWORK_AXES).spacing for grid in grids]
-    i, j, k = np.maximum(np.median(spacings, axis=0), FINEST_SPACING_MM).round(3)
+    i, j, k = np.maximum(np.median(spacings, axis=0), sigma_mm / FINEST_SIGMA_VOX).round(3)
     return float(i), float(j), float(k)
 
 

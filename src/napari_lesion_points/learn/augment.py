@@ -1,7 +1,7 @@
 """Random changes to a training patch: parameters are drawn first, then applied to images and points together.
 
 Points are voxel coordinates of the patch. Flips, affine and intensities follow the paper's settings (flips p = 0.5 per
-axis, rotation up to 8 degrees, scale 0.9 to 1.1) plus a gain, a shift and a gamma per sequence, because scanners differ.
+axis, rotation up to 8 degrees, scale 0.9 to 1.1) plus a gain, shift and gamma per sequence, because scanners differ.
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ def augment_points(
     return moved
 
 
-def _centers(
-    source_size: tuple[int, int, int], size: tuple[int, int, int], interpolate: bool
-) -> tuple[Array, Array]:
+def _centers(source_size: tuple[int, int, int], size: tuple[int, int, int], interpolate: bool) -> tuple[Array, Array]:
     """Voxel coordinates of the two patches' centres; whole voxels apart when nothing is interpolated."""
     target = (np.array(size) - 1) / 2
     if interpolate:

@@ -1,13 +1,14 @@
 """The network: a 3D U-Net from MRI sequences to a heatmap's logits.
 
-As in the paper's published settings: per level two convolution - InstanceNorm - LeakyReLU blocks, max-pooling on the way
-down, nearest upsampling on the way up, where the upsampled branch and the skip branch are convolved separately and
+As in the paper's published settings: per level two convolution - InstanceNorm - LeakyReLU blocks, max-pooling on the
+way down, nearest upsampling on the way up, where the upsampled branch and the skip branch are convolved separately and
 added. Filters double per level. Nothing in it is missing on a CPU or on Apple's MPS (no transposed 3D convolution).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -51,10 +52,8 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths = [config.filters * 2**i for i in range(config.levels)]
-        self.encoder = nn.ModuleList(
-            _block(a, b) for a, b in zip([config.channels, *widths[:-1]], widths, strict=True)
-        )
-        self.lift = nn.ModuleList(_conv(b, a) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([config.channels, *widths[:-1]], widths, strict=True))
+        self.lift = nn.ModuleList(_conv(b, a) for a, b in pairwise(widths))
         self.skip = nn.ModuleList(_conv(a, a) for a in widths[:-1])
         self.decoder = nn.ModuleList(_conv(a, a) for a in widths[:-1])
         self.dropout = nn.Dropout3d(config.dropout)

@@ -76,9 +76,7 @@ class PatchSampler:
         else:
             center = case.foreground_vox[rng.integers(len(case.foreground_vox))].astype(float)
         augmentation = draw_augmentation(rng, len(case.images), case.spacing, s.affine_probability, s.intensity)
-        i, j, k = (
-            tuple(int(n) for n in np.ceil(size * MARGIN)) if augmentation.interpolate else s.size
-        )
+        i, j, k = tuple(int(n) for n in np.ceil(size * MARGIN)) if augmentation.interpolate else s.size
         source_size = (int(i), int(j), int(k))
         start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)
         images = augment_images(_extract(case.images, start, source_size), s.size, augmentation)

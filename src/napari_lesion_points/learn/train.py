@@ -5,7 +5,7 @@ when they are worth keeping; the caller writes them. The learning rate follows o
 is minutes or epochs; an exponential average of the weights is what is validated and kept.
 
 1. Draw a batch of patches; take one step.
-2. A few times per budget, and at its end, predict the validation cases, fit candidates, and find the best threshold.
+2. A few times per budget, and at its end, predict the validation cases, fit candidates, and choose a threshold.
 3. Keep the network if it is not worse than the one kept before.
 """
 
@@ -26,8 +26,8 @@ from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.heatmap import peak_height
 from napari_lesion_points.core.metrics import (
     CaseDetections,
-    best_threshold,
     expected_calibration_error,
+    operating_threshold,
     pooled_outcomes,
 )
 from napari_lesion_points.errors import TrainingError
@@ -284,7 +284,7 @@ def _step(
         logits = network(images)
     loss = soft_target_loss(logits, target, peak)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
     if not torch.isfinite(norm):
         return math.nan
@@ -298,9 +298,7 @@ def _update_average(average: UNet, network: UNet, step: int) -> None:
         torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
 
 
-def _detect(
-    network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device
-) -> CaseDetections:
+def _detect(network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device) -> CaseDetections:
     heatmap = predict_heatmap(network, case, settings.patches.size, peak, device)
     found = fit_gaussians(heatmap, settings.patches.sigma_vox, min_existence=0.05)
     return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
@@ -309,16 +307,14 @@ def _detect(
 def _figures(
     detections: list[CaseDetections], settings: TrainSettings, minutes: float, step: int, on_training_cases: bool
 ) -> Validation:
-    threshold, figures = best_threshold(detections, settings.tolerance_mm)
+    threshold, figures = operating_threshold(detections, settings.tolerance_mm)
     ece, _ = expected_calibration_error(*pooled_outcomes(detections, settings.tolerance_mm))
-    return Validation(
-        minutes, step, figures.f1, figures.precision, figures.recall, ece, min(threshold, 1.0), on_training_cases
-    )
+    return Validation(minutes, step, figures.f1, figures.precision, figures.recall, ece, threshold, on_training_cases)
 
 
 def _not_worse(new: Validation, old: Validation | None, fine_tune: bool) -> bool:
-    if old is None:
-        return True
+    if old is None or (new.on_training_cases and not fine_tune):
+        return True  # how well it repeats what it was taught says nothing about which network is better
     return new.f1 >= old.f1 - (0.0 if fine_tune else F1_SLACK)
 
 

@@ -110,9 +110,7 @@ def run_demo(out: Path, minutes: float, seed: int = 0) -> Iterator[Event | DemoR
     yield DemoResult(root, rest, figures, figures.tp + figures.fn)
 
 
-def _click(
-    study: Study, cases: tuple[str, ...], truth: tuple[LesionPoint, ...], rng: np.random.Generator
-) -> int:
+def _click(study: Study, cases: tuple[str, ...], truth: tuple[LesionPoint, ...], rng: np.random.Generator) -> int:
     """Annotate cases as a reader would; return the number of points."""
     total = 0
     for case in cases:
@@ -139,4 +137,3 @@ def _until_finished(events: Iterator[Event]) -> Generator[Event, None, Finished]
 def _require_returned(finished: Finished) -> None:
     if finished.outcome != "returned":
         raise LesionPointsError(f"The demonstration ended early: {finished.reason}")
-

@@ -138,11 +138,13 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
                 id=uuid.uuid5(_MASK_POINTS, f"{case}:{name}:{label}").hex,
                 origin=Origin.MASK,
                 reader=study.reader,
-            )  # fmt: skip
+            )
             for (x, y, z), label in zip(found.centers_world, found.labels, strict=True)
         ]
         known = {a.id for a in study.annotations(case)}
-        new = {p.id: (None, p) for p in points if p.id not in known}
+        new: dict[str, tuple[LesionPoint | None, LesionPoint | None]] = {
+            p.id: (None, p) for p in points if p.id not in known
+        }
         before = study.state(case)
         if new or before is not CaseState.DONE:
             study.apply(Change(case, "points from mask", new, {}, (before, CaseState.DONE)))

@@ -109,7 +109,7 @@ def _watch(
 
 
 def _start(job: Path) -> subprocess.Popen[str]:
-    hidden = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
+    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # no console window on Windows
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "napari_lesion_points.workflow.job", str(job)],
         stdin=subprocess.PIPE,

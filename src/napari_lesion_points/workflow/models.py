@@ -1,7 +1,8 @@
 """Model folders: what is in them, read without loading torch.
 
-A model folder holds `model.safetensors` (weights; its header carries the card), `model.json` (the same card, for people),
-`job.json` (the training job), `history.jsonl` (losses and validation figures) and `resume.safetensors` (training state).
+A model folder holds `model.safetensors` (weights; its header carries the card), `model.json` (the same card, for
+people), `job.json` (the training job), `history.jsonl` (losses and validation figures) and, while a training is
+unfinished, `resume.safetensors` (its state).
 """
 
 from __future__ import annotations
@@ -133,15 +134,13 @@ def describe_model(path: Path) -> ModelCard:
         raise CheckpointError(f"{weights} is damaged ({error}); train the model again or restore a copy.") from error
     if text is None:
         raise CheckpointError(f"{weights} was not written by napari-lesion-points; choose another model.")
-    values = json.loads(text)
+    values: dict[str, Any] = json.loads(text)
     if values.get("format") != FORMAT:
         raise CheckpointError(f"{weights} has format {values.get('format')}; this version reads {FORMAT}: update it.")
     known = {f.name for f in fields(ModelCard)} - {"path"}
     try:
-        return ModelCard(
-            path=folder,
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known},
-        )
+        described: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        return ModelCard(path=folder, **described)
     except TypeError as error:
         raise CheckpointError(f"{weights} has an incomplete description ({error}); train the model again.") from error
 

@@ -55,5 +55,5 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
 def _on_grid(heatmap: Volume, grid: Grid) -> Volume:
     """Put a heatmap on another grid, keeping mass: values are per voxel."""
     ratio = np.prod(grid.spacing) / np.prod(heatmap.grid.spacing)
-    moved = heatmap.resampled(grid)
-    return Volume((moved.data * ratio).astype(np.float32), grid)
+    moved = heatmap.resampled(grid).data.astype(np.float32)
+    return Volume(moved * np.float32(ratio), grid)

@@ -64,7 +64,7 @@ class TrainSpec:
     sigma_mm : float
         Standard deviation of the target's Gaussians, mm.
     spacing_mm : (3,) float or None
-        Voxel size the network works in (RAS order); None: the cases' median, not under 1 mm.
+        Voxel size the network works in (RAS order); None: see `network_spacing`.
     init : str
         Model folder to start from, or "".
     device : str
@@ -186,7 +186,7 @@ def plan_training(
     parent = describe_model(init) if init else None
     if parent and sigma_mm is not None and abs(sigma_mm - parent.sigma_mm) > 1e-6:
         raise TrainingError(
-            f"sigma_mm is {sigma_mm}, but {init} was trained with {parent.sigma_mm}: leave it out, or train from scratch."
+            f"sigma_mm is {sigma_mm}, but {init} was trained with {parent.sigma_mm}: leave it out, or start anew."
         )
     aside = [study.files_of(c).case for c in validation]
     chosen = [study.files_of(c).case for c in cases] or [c for c in study.training_cases() if c not in aside]

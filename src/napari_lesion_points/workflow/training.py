@@ -17,7 +17,6 @@ import numpy as np
 
 from napari_lesion_points import __version__
 from napari_lesion_points.core.events import Event, Finished, LossPoint, Progress, Started, Validation
-from napari_lesion_points.core.geometry import NETWORK_AXES
 from napari_lesion_points.core.heatmap import sigma_in_voxels
 from napari_lesion_points.core.preparation import NetworkInput, network_spacing, prepare_input
 from napari_lesion_points.core.records import utc_now
@@ -57,7 +56,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
     yield Started(spec.summary, device.label)
     parent = describe_model(Path(spec.init)) if spec.init else None
     grids = [reference_grid(c.files_with(spec.sequences)) for c in spec.cases]
-    spacing = spec.spacing_mm or network_spacing(grids)
+    spacing = spec.spacing_mm or network_spacing(grids, spec.sigma_mm)
     cases: list[NetworkInput] = []
     for i, case in enumerate(spec.cases):
         if should_stop():

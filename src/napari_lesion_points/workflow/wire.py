@@ -41,7 +41,8 @@ def decode(line: str) -> Event:
     if kind is CasePredicted:
         values["candidates"] = tuple(_point(p) for p in values["candidates"])
         return CasePredicted(**values)
-    return kind(**{k: math.nan if v is None else v for k, v in values.items()})
+    numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+    return kind(**numbers)
 
 
 def _point(values: dict[str, Any]) -> LesionPoint:
