@@ -85,8 +85,7 @@ class Grid:
     @cached_property
     def spacing(self) -> Array:
         """(3,) float, mm per voxel in array axis order."""
-        spacing: Array = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
-        return spacing
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0), dtype=np.float64)
 
     @cached_property
     def inverse(self) -> Array:

@@ -46,6 +46,7 @@ PATCHES_PER_CASE = 8  # per epoch
 VALIDATIONS = 4  # per budget
 WARM_UP = 0.1  # share of the budget in which the learning rate rises
 AVERAGE = 0.995  # decay of the weight average, per step
+MAX_WATCHED = 4  # training cases predicted for the figures when there are no validation cases
 REPORT_S = 1.0
 SNAPSHOT_S = 60.0
 #: A later network replaces the kept one unless its validation F1 is lower by more than this, which is what chance does.
@@ -159,11 +160,14 @@ def train(
     begin = started - state.elapsed_s
     budget = _Budget(settings, len(cases), begin)
 
+    watched = validation or cases[:MAX_WATCHED]
+
     def validate() -> Iterator[Progress | Validation]:
         clock = time.monotonic()
-        watched = validation or cases[:MAX_WATCHED]
         detections = []
         for i, case in enumerate(watched):
+            if should_stop():
+                return
             detections.append(_detect(average, case, settings, peak, device))
             yield budget.progress("validating", state.step, f"case {i + 1} of {len(watched)}")
         figures = _figures(detections, settings, (time.monotonic() - begin) / 60, state.step, not validation)
@@ -177,8 +181,12 @@ def train(
                 state.best = event
                 yield KeepModel(_snapshot(average), event)
 
+    clock = time.monotonic()
+    _detect(average, watched[0], settings, peak, device)
+    budget.validation_s = (time.monotonic() - clock) * len(watched)
+
     due = [(i + 1) / VALIDATIONS for i in range(VALIDATIONS)]
-    due = [d for d in due if d > budget.fraction(state.step) + 1e-9]
+    due = [d for d in due if d > budget.fraction(state.step)] or [1.0]
     losses: list[float] = []
     bad_steps = 0
     reported = saved = time.monotonic()
@@ -225,10 +233,6 @@ def train(
     state.elapsed_s = time.monotonic() - begin
     _remember(state, network, average, optimizer)
     yield KeepState(state)
-
-
-#: Without validation cases at most so many training cases are predicted for the figures.
-MAX_WATCHED = 4
 
 
 class _Budget:
