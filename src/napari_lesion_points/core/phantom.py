@@ -271,9 +271,15 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _smooth_noise(rng: np.random.Generator, grid: Grid, scale_mm: float) -> Array:
-    """(I, J, K) smooth random field of standard deviation about 1: a cubic spline through knots `scale_mm` apart."""
-    knots = np.ceil(np.array(grid.shape) * grid.spacing / scale_mm).astype(int) + 1
-    coarse = rng.standard_normal(knots, dtype=np.float32)
-    zoom = np.array(grid.shape) / knots
-    field: Array = ndimage.zoom(coarse, zoom, order=3, mode="nearest", grid_mode=True)
+    """(I, J, K) random field of mean 0 and standard deviation 1 that changes over about `scale_mm`.
+
+    Each voxel is a Gaussian-weighted sum of white noise at knots `scale_mm` apart. The weights factor into the axes.
+    """
+    knots = np.ceil(np.array(grid.shape) * grid.spacing / scale_mm).astype(int) + 3  # one before, two beyond
+    field = rng.standard_normal(knots, dtype=np.float32)
+    for voxels, spacing in zip(grid.shape, grid.spacing, strict=True):
+        at = np.arange(voxels) * (spacing / scale_mm) + 1  # voxel centres, counted in knots
+        weights = np.exp(-((at[:, None] - np.arange(len(field))) ** 2)).astype(np.float32)
+        weights /= np.linalg.norm(weights, axis=1, keepdims=True)
+        field = np.tensordot(field, weights, axes=(0, 1))  # the first axis becomes voxels, and the last
     return field
