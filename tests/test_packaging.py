@@ -153,7 +153,7 @@ def test_documents_name_subcommands_and_options_that_exist(document: str) -> Non
     used = [
         (words[1], [w.split("=")[0] for w in words[2:] if w.startswith("--")])
         for line in code_of((ROOT / document).read_text(encoding="utf-8"))
-        if (words := line.strip().split()) and words[0] == "lesion-points" and len(words) > 1 and words[1] not in {"--help", "COMMAND"}
+        if (words := line.split())[:1] == ["lesion-points"] and words[1:2] not in ([], ["--help"], ["COMMAND"])
     ]
     assert used
     for name, options in used:
