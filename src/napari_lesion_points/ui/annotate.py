@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -37,12 +39,10 @@ class AnnotatePanel(Section):
         self._controller = controller
         self._points: tuple[LesionPoint, ...] = ()
         self.views = {
-            name: button(name.capitalize(), lambda name=name: controller.set_orientation(name), "Next view: X", True)
+            name: button(name.capitalize(), partial(controller.set_orientation, name), "Next view: X", True)
             for name in ORIENTATIONS
         }
-        self.tools = {
-            mode: button(text, lambda mode=mode: controller.set_tool(mode), tip, True) for mode, text, tip in _TOOLS
-        }
+        self.tools = {mode: button(text, partial(controller.set_tool, mode), tip, True) for mode, text, tip in _TOOLS}
         self._groups = []
         for buttons in (self.views, self.tools):
             group = QButtonGroup(self)
@@ -63,7 +63,9 @@ class AnnotatePanel(Section):
         self.guard(self.sequence, self.margin)
         self.undo = button("Undo", controller.undo, "Ctrl+Z")
         self.redo = button("Redo", controller.redo, "Ctrl+Shift+Z")
-        self.delete = button("Delete", lambda: controller.delete_points(self.chosen()), "Delete the selected points (Delete)")
+        self.delete = button(
+            "Delete", lambda: controller.delete_points(self.chosen()), "Delete the selected points (Delete)"
+        )
         self.table = QTableWidget(0, 3)
         self.table.setHorizontalHeaderLabels(["#", "World mm", "Origin"])
         self.table.verticalHeader().setVisible(False)
@@ -99,7 +101,9 @@ class AnnotatePanel(Section):
 
     def chosen(self) -> list[LesionPoint]:
         """Return the points selected in the list."""
-        return [self._points[i.row()] for i in self.table.selectionModel().selectedRows() if i.row() < len(self._points)]
+        return [
+            self._points[i.row()] for i in self.table.selectionModel().selectedRows() if i.row() < len(self._points)
+        ]
 
     def show_screen(self, screen: Screen) -> None:
         """Draw the state."""

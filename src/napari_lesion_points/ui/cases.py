@@ -55,7 +55,7 @@ class CasesPanel(QWidget):
         self.reader.editingFinished.connect(self._reader_edited)
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Case", "State", "Points", "Reviewed"])
-        self.table.horizontalHeaderItem(3).setToolTip("Candidates reviewed, of all that a model proposed")
+        self.table.horizontalHeader().setToolTip("Reviewed: candidates with a verdict, of all that a model proposed")
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -69,12 +69,15 @@ class CasesPanel(QWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.table.setColumnWidth(column, width)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.table.currentCellChanged.connect(self._row_chosen)
+        self.table.currentCellChanged.connect(lambda number, *_: self._row_chosen(number))
+        self.table.cellClicked.connect(lambda number, _: self._row_chosen(number))
         self.previous = button("◀ Previous", controller.previous_case, "Previous case (Page Up)")
         self.next = button("Next ▶", controller.next_case, "Next case (Page Down)")
         self.done = button("Done", lambda: controller.set_case_state(CaseState.DONE), "This case has been read")
         self.empty = button(
-            "No lesions", lambda: controller.set_case_state(CaseState.DONE), "Read, and there is none: training uses that too"
+            "No lesions",
+            lambda: controller.set_case_state(CaseState.DONE),
+            "Read, and there is none: training uses that too",
         )
         self.reopen = button(
             "Reopen", lambda: controller.set_case_state(CaseState.IN_PROGRESS), "Set the case in progress again"
@@ -113,7 +116,9 @@ class CasesPanel(QWidget):
         for number, line in enumerate(rows):
             if number < len(self._rows) and self._rows[number] == line:
                 continue
-            for column, text in enumerate((line.case, _STATE_MARKS[line.state] + line.state, line.points, line.reviewed)):
+            for column, text in enumerate(
+                (line.case, _STATE_MARKS[line.state] + line.state, line.points, line.reviewed)
+            ):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)
                 if column == 1 and line.state in _STATE_COLORS:
@@ -123,7 +128,7 @@ class CasesPanel(QWidget):
                 self.table.setItem(number, column, item)
         self._rows = rows
 
-    def _row_chosen(self, number: int, _column: int, _old_row: int, _old_column: int) -> None:
+    def _row_chosen(self, number: int) -> None:
         if 0 <= number < len(self._rows):
             self._controller.select_case(self._rows[number].case)
 
@@ -149,7 +154,9 @@ class CasesPanel(QWidget):
         """Open a study; when it cannot be written there, offer another place."""
         opened = self._controller.open_study(root, reader=self.reader.text().strip())
         if not opened and "--store" in self._controller.state.notice.text:
-            chosen = QFileDialog.getExistingDirectory(self, "The study cannot be written to. Where shall the points be kept?")
+            chosen = QFileDialog.getExistingDirectory(
+                self, "The study cannot be written to. Where shall the points be kept?"
+            )
             if chosen:
                 self._controller.open_study(root, Path(chosen), self.reader.text().strip())
 

@@ -69,9 +69,7 @@ class Controller(QObject):
 
     def update(self, **changes: Any) -> None:
         """Change the state and tell the widgets."""
-        self.state = replace(
-            self.state, **changes, undo_label=self._undo.undo_label, redo_label=self._undo.redo_label
-        )
+        self.state = replace(self.state, **changes, undo_label=self._undo.undo_label, redo_label=self._undo.redo_label)
         self.screen = resolve(self.state)
         if not self.closed:
             self.changed.emit(self.screen)
@@ -113,7 +111,7 @@ class Controller(QObject):
 
     def _leave_study(self) -> None:
         self.loader.clear()
-        self._remove_layers()
+        self._remove(self._take_layers())
         if self.study is not None:
             self.study.close()
         self.study = None
@@ -142,7 +140,10 @@ class Controller(QObject):
 
     def select_case(self, case: str) -> None:
         """Show a case: now when it is in memory, else when a worker has read it."""
-        if self.study is None or not case or (case == self.state.wanted and (self.state.loading or self.state.shown == case)):
+        if self.study is None or not case:
+            return
+        on_screen = self.state.shown == case and all(layer in self.viewer.layers for layer in self.own_layers())
+        if case == self.state.wanted and (self.state.loading or on_screen):
             return
         self.update(wanted=case, loading=True, placing=False)
         self.loader.want(self.study.files_of(case), self.study.heatmap_path(case), self._show, self._cannot_show)
@@ -179,7 +180,7 @@ class Controller(QObject):
         except LesionPointsError as error:
             self._cannot_show(case, str(error))
             return
-        self._remove_layers()
+        before = self._take_layers()
         self.shown = loaded.shown
         names = tuple(loaded.shown.volumes)
         visible = self.state.sequence if self.state.sequence in names else names[0]
@@ -189,6 +190,7 @@ class Controller(QObject):
         self.editor = LesionEditor(self.viewer, loaded.shown, points, self._reader, self.commit, self.say)
         self.editor.layer.events.mode.connect(self._mode_changed)
         self.show_candidates(candidates)
+        self._remove(before)  # only now: a viewer without layers forgets its dimensions
         layers.orient(self.viewer, self.state.orientation)
         layers.set_margin(self.viewer, self.state.margin_mm)
         middle = loaded.shown.grid.to_world([(n - 1) / 2 for n in loaded.shown.grid.shape])[0]
@@ -213,13 +215,19 @@ class Controller(QObject):
         """Let the tool buttons follow napari's own."""
         self.update()
 
-    def _remove_layers(self) -> None:
+    def _take_layers(self) -> list[Layer]:
+        """Let go of the layers of the case on screen, and of their names."""
         if self.editor is not None:
             self.editor.close()
-        for layer in self.own_layers():
-            if layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+        taken = [layer for layer in self.own_layers() if layer in self.viewer.layers]
+        for layer in taken:
+            layer.name = f"{layer.name} (before)"
         self.editor, self.images, self.heat_layer, self.candidate_layer, self.shown = None, [], None, None, None
+        return taken
+
+    def _remove(self, taken: list[Layer]) -> None:
+        for layer in taken:
+            self.viewer.layers.remove(layer)
 
     def own_layers(self) -> list[Layer]:
         """Layers of the case on screen that belong to this session."""
@@ -361,7 +369,9 @@ class Controller(QObject):
         if change is None:
             self.say(nothing)
             return
-        self.show_stored(f"{word}: {change.label}." + (f" That was in {change.case}." if change.case != self.state.shown else ""))
+        self.show_stored(
+            f"{word}: {change.label}." + (f" That was in {change.case}." if change.case != self.state.shown else "")
+        )
         self.walked.emit(change)
         self.select_case(change.case)
 

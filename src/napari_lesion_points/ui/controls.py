@@ -33,7 +33,7 @@ def row(*widgets: QWidget, spacing: int = 4) -> QHBoxLayout:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(spacing)
     for widget in widgets:
-        layout.addWidget(widget)
+        layout.addWidget(widget, int(isinstance(widget, ElidedLabel)))
     return layout
 
 

@@ -22,7 +22,7 @@ class TrainingCurves(QWidget):
         self._canvas: Any = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self.setMinimumHeight(150)
+        self.setMinimumHeight(130)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REDRAW_MS)
@@ -56,7 +56,9 @@ class TrainingCurves(QWidget):
         if self.validation:
             minutes, f1, ece = zip(*self.validation, strict=True)
             right.plot(minutes, f1, color="#ffb300", marker="o", markersize=3, label=f"F1 {f1[-1]:.2f}")
-            right.plot(minutes, ece, color="#ef6eae", marker="s", markersize=3, linestyle="--", label=f"ECE {ece[-1]:.2f}")
+            right.plot(
+                minutes, ece, color="#ef6eae", marker="s", markersize=3, linestyle="--", label=f"ECE {ece[-1]:.2f}"
+            )
             legend = right.legend(loc="upper center", ncols=2, fontsize=7, frameon=False, bbox_to_anchor=(0.5, 1.2))
             for entry in legend.get_texts():
                 entry.set_color(text)
@@ -77,6 +79,6 @@ class TrainingCurves(QWidget):
 
         figure = Figure(layout="constrained")
         figure.patch.set_alpha(0)
-        self._canvas = FigureCanvasQTAgg(figure)
+        self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
         self._canvas.setStyleSheet("background: transparent;")
         self._layout.addWidget(self._canvas)

@@ -53,6 +53,7 @@ class LesionPointsDock(QWidget):
         self.message = MessageLine()
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
+        self.tabs.tabBar().setDrawBase(False)
         self.tabs.setUsesScrollButtons(False)
         self._panels = (self.annotate, self.train, self.predict, self.review, self.exchange)
         for name, panel in zip(TABS, self._panels, strict=True):
@@ -68,7 +69,7 @@ class LesionPointsDock(QWidget):
         splitter.addWidget(self.tabs)
         splitter.setStretchFactor(0, 1)
         splitter.setStretchFactor(1, 3)
-        splitter.setSizes([210, 420])
+        splitter.setSizes([180, 460])
         splitter.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLabel, QLineEdit, QProgressBar, QVBoxLayout
 
@@ -11,7 +12,10 @@ from napari_lesion_points.ui.controls import Section, button, caption, row, wrap
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.session import Screen
 
-_FORMATS = (
+if TYPE_CHECKING:
+    from napari_lesion_points.workflow.exchange import ExportFormat
+
+_FORMATS: tuple[tuple[ExportFormat, str, bool], ...] = (
     ("csv", "CSV: one table of all cases", True),
     ("json", "JSON: the same, for programs", False),
     ("nifti", "NIfTI: points as labels, and heatmaps", False),
@@ -26,7 +30,7 @@ class ExchangePanel(Section):
         super().__init__()
         self._controller = controller
         self._jobs = jobs
-        self.formats = {}
+        self.formats: dict[ExportFormat, QCheckBox] = {}
         self.folder = QLineEdit()
         self.folder.setPlaceholderText("folder to write to")
         self.choose = button("Choose…", self._ask_folder)
@@ -73,7 +77,7 @@ class ExchangePanel(Section):
         self.progress.setVisible(ours)
         self.outcome.setVisible(ours)
         if ours:
-            self.progress.setRange(0, 0 if job.running and job.kind == "import" else 1000)
+            self.progress.setRange(0, 0 if job.running and not job.fraction else 1000)
             self.progress.setValue(round(job.fraction * 1000))
             self.outcome.setText(screen.job_text)
 

@@ -6,8 +6,9 @@ with the reason. A generator that raises, or ends without a last record, has fai
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.worker import Task
+    from napari_lesion_points.workflow.exchange import ExportFormat
 
 #: Runs a spec and yields its events; tests put their own in place.
 Runner = Callable[[Any, threading.Event], Iterator[Event]]
@@ -104,7 +106,7 @@ class JobControl(QObject):
         title = f"Predicting {cases[0]}" if len(cases) == 1 else f"Predicting {len(cases)} cases"
         self._start("predict", title, lambda stop: _storing(study, model, self.runner(spec, stop)))
 
-    def export(self, folder: Path, formats: tuple[str, ...]) -> None:
+    def export(self, folder: Path, formats: tuple[ExportFormat, ...]) -> None:
         """Write the study's points in some formats."""
         study = self._controller.study
         if study is not None and not self.running:
@@ -137,6 +139,13 @@ class JobControl(QObject):
         """Stop the job for good: the window closes."""
         self._stop.set()
 
+    def replay(self, title: str, events: Sequence[Event]) -> None:
+        """Show the events of a training that ran elsewhere."""
+        self.curve.emit(None)
+        self._controller.update(job=JobState("train", running=True, title=title, message=title))
+        for event in events:
+            self._on_event(event)
+
     def list_devices(self) -> None:
         """Look for devices in a worker (a child process loads torch, this one does not)."""
         from napari_lesion_points.workflow.devices import list_devices
@@ -144,7 +153,7 @@ class JobControl(QObject):
         self._controller.workers.start(
             list_devices,
             returned=lambda found: self._controller.update(devices=tuple((d.name, d.label) for d in found)),
-            failed=lambda why: self._controller.say(f"Devices could not be listed, so the choice is automatic: {why}", "warning"),
+            failed=lambda why: self._controller.say(f"No list of devices, so it is automatic: {why}", "warning"),
         )  # fmt: skip
 
     def list_models(self) -> None:
@@ -166,7 +175,9 @@ class JobControl(QObject):
     def _start(self, kind: str, title: str, events: Callable[[threading.Event], Iterator[Event]]) -> None:
         self._stop = threading.Event()
         self._finished = False
-        self._controller.update(job=JobState(kind, running=True, title=title, message=title), notice=Notice(f"{title} …"))
+        self._controller.update(
+            job=JobState(kind, running=True, title=title, message=title), notice=Notice(f"{title} …")
+        )
         self._task = self._controller.workers.start(
             events,
             self._stop,
@@ -193,7 +204,7 @@ class JobControl(QObject):
         elif isinstance(event, Finished):
             self._finish(job, event)
 
-    def _finish(self, job: JobState, event: Event) -> None:
+    def _finish(self, job: JobState, event: Finished) -> None:
         self._finished = True
         words = {"returned": "finished", "failed": "failed", "stopped": "was stopped"}[event.outcome]
         text = f"{_VERBS[job.kind]} {words}" + (f": {event.reason}" if event.reason else ".")
@@ -207,11 +218,11 @@ class JobControl(QObject):
     def _ended(self, why: str) -> None:
         """Turn an end without a last event into a failure that is shown."""
         if not self._finished:
-            self._finish(self._controller.state.job, Finished("failed", why, ""))
+            self._finish(self._controller.state.job, Finished("failed", why))
 
 
 def _new_model(folder: Path) -> Path:
-    """Return the first free name model-001, model-002 …"""
+    """Return the first free name model-001, model-002 and so on."""
     taken = {path.name for path in folder.glob("model-*")} if folder.is_dir() else set()
     number = next(n for n in range(1, 10_000) if f"model-{n:03d}" not in taken)
     return folder / f"model-{number:03d}"
@@ -225,7 +236,7 @@ def _storing(study: Study, model: str, events: Iterator[Event]) -> Iterator[Even
         yield event
 
 
-def _exporting(study: Study, folder: Path, formats: tuple[str, ...], stop: threading.Event) -> Iterator[Event]:
+def _exporting(study: Study, folder: Path, formats: tuple[ExportFormat, ...], stop: threading.Event) -> Iterator[Event]:
     from napari_lesion_points.workflow.exchange import export_study
 
     written = 0
@@ -233,7 +244,7 @@ def _exporting(study: Study, folder: Path, formats: tuple[str, ...], stop: threa
         if stop.is_set():
             yield Finished("stopped", f"{written} files had been written to {folder}.", str(folder))
             return
-        yield Progress("export", number / len(formats), 0.0, float("nan"), f"writing {name}")
+        yield Progress("export", number / len(formats), 0.0, math.nan, f"writing {name}")
         written += len(export_study(study, folder, name))
     yield Finished("returned", f"{written} files written to {folder}.", str(folder))
 
@@ -243,16 +254,18 @@ def _importing(study: Study, path: Path, case: str) -> Iterator[Event]:
 
     changes = import_points(study, path, case or None)
     points = sum(len(change.annotations) for change in changes)
-    yield Finished("returned", f"{points} points in {len(changes)} cases from {path.name}.", "")
+    known = "" if changes else " All had been there already."
+    yield Finished("returned", f"{points} new points in {len(changes)} cases from {path.name}.{known}")
 
 
 def _importing_masks(study: Study, pattern: str, stop: threading.Event) -> Iterator[Event]:
     from napari_lesion_points.workflow.exchange import points_from_masks
 
-    masks = 0
-    for _ in points_from_masks(study, pattern):
-        masks += 1
-        if stop.is_set():
-            yield Finished("stopped", f"{masks} masks had been read.", "")
+    read = points = 0
+    for mask in points_from_masks(study, pattern):
+        read, points = mask.done, points + mask.points
+        yield Progress("import", mask.done / mask.total, 0.0, math.nan, f"{mask.case}: {mask.points} points")
+        if stop.is_set() and mask.done < mask.total:
+            yield Finished("stopped", f"{read} of {mask.total} masks had been read; their points are kept.")
             return
-    yield Finished("returned", f"{masks} masks read.", "")
+    yield Finished("returned", f"{points} points from {read} masks; their cases are marked as done.")

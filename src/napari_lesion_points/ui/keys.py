@@ -1,7 +1,7 @@
 """Keys of a session, on the viewer and on its layers while the dock is open, and nowhere afterwards.
 
-napari ignores the keybindings of a plugin's manifest. A layer's own keys win over the viewer's, so ours are bound on our
-layers too; those of the review only while its tab is in front, since A and S mean something else on a points layer.
+napari ignores the keybindings of a plugin's manifest. A layer's own keys win over the viewer's, so ours are bound on
+our layers too; those of the review only while its tab is in front, since A and S mean something else on a points layer.
 """
 
 from __future__ import annotations

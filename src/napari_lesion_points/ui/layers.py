@@ -43,17 +43,25 @@ ORIENTATIONS: dict[str, tuple[tuple[int, int, int], bool, str]] = {
 }
 _SIDES = ("middle_left", "middle_right", "top_center", "bottom_center")
 
-#: Diameters (mm) of the markers: rings around a lesion, and candidates that fit inside them.
+#: Diameters (mm) of the markers: circles around a lesion, and candidates that fit inside them. A candidate that waits
+#: for a verdict is a ring, so that what is to be judged can be seen in it.
 _LESION_MM = 10.0
-_CANDIDATE_MM = 5.0
+_CANDIDATE_MM = 7.0
 
 _LESION_COLOR = "#00e5ff"
-_SYMBOLS = {Verdict.NONE: "disc", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
+_SYMBOLS = {Verdict.NONE: "ring", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
 _BORDERS = {Verdict.NONE: "white", Verdict.ACCEPTED: "#4caf50", Verdict.REJECTED: "#ff5252", Verdict.MOVED: "#ffb300"}
 
-#: Transparent at 0, then as inferno without its black: nothing predicted hides nothing.
+#: Exactly transparent at 0, so that nothing predicted hides nothing; then magenta to yellow, as strong as it is sure.
 HEAT = Colormap(
-    [[0.0, 0.0, 0.0, 0.0], [0.55, 0.1, 0.45, 0.35], [0.9, 0.3, 0.2, 0.6], [0.98, 0.65, 0.1, 0.75], [1.0, 1.0, 0.6, 0.85]],
+    [
+        [0.8, 0.1, 0.5, 0.0],
+        [0.8, 0.15, 0.5, 0.35],
+        [0.9, 0.3, 0.25, 0.6],
+        [1.0, 0.65, 0.1, 0.75],
+        [1.0, 1.0, 0.6, 0.85],
+    ],
+    controls=[0.0, 0.1, 0.35, 0.7, 1.0],
     name="lesion heat",
 )
 
@@ -114,8 +122,8 @@ def sequence_order(names: Sequence[str]) -> tuple[str, ...]:
 def contrast_limits(data: NDArray[np.generic]) -> tuple[float, float]:
     """Return display limits from percentiles 1 and 99.7 of the head, so that air and a few hot voxels do not count.
 
-    The head is what differs from the volume's border value by more than 5 % of the range; an image without one (constant)
-    gets limits of width 1.
+    The head is what differs from the volume's border value by more than 5 % of the range; an image without one
+    (constant) gets limits of width 1.
 
     Examples
     --------
@@ -123,7 +131,9 @@ def contrast_limits(data: NDArray[np.generic]) -> tuple[float, float]:
     (0.0, 1.0)
     """
     sample = np.asarray(data[::2, ::2, ::2], dtype=float)
-    background = float(np.median(np.concatenate([sample[:, 0].ravel(), sample[:, -1].ravel(), sample[:, :, 0].ravel()])))
+    background = float(
+        np.median(np.concatenate([sample[:, 0].ravel(), sample[:, -1].ravel(), sample[:, :, 0].ravel()]))
+    )
     contrast = np.abs(sample - background)
     reach = float(np.quantile(contrast, 0.995))
     head = sample[contrast > 0.05 * reach]
@@ -249,7 +259,13 @@ def add_candidates(viewer: Viewer, shown: DisplayedCase, candidates: Sequence[Le
         opacity=0.9,
         projection_mode="all",
         canvas_size_limits=(8, 10000),
-        text={"string": "{existence:.2f}", "size": 10, "color": "white", "anchor": "upper_left", "translation": [0, 0, 0]},
+        text={
+            "string": "{existence:.2f}",
+            "size": 10,
+            "color": "white",
+            "anchor": "upper_left",
+            "translation": [0, 0, 0],
+        },
         **shown.placement(),
     )
     layer.face_colorbar.visible = True
@@ -282,7 +298,9 @@ def orient(viewer: Viewer, orientation: str) -> None:
         else:
             from napari.components.overlays import TextOverlay
 
-            viewer.canvas.overlays[name] = TextOverlay(text=letter, position=side, visible=True, color="#ffd54f", font_size=14)
+            viewer.canvas.overlays[name] = TextOverlay(
+                text=letter, position=side, visible=True, color="#ffd54f", font_size=14
+            )
 
 
 def clear_letters(viewer: Viewer) -> None:
@@ -328,7 +346,7 @@ def _candidate_features(candidates: Sequence[LesionPoint]) -> pd.DataFrame:
 
 
 def _symbols(candidates: Sequence[LesionPoint]) -> list[str] | str:
-    return [_SYMBOLS[p.verdict] for p in candidates] or "disc"
+    return [_SYMBOLS[p.verdict] for p in candidates] or "ring"
 
 
 def _borders(candidates: Sequence[LesionPoint]) -> list[str] | str:

@@ -67,8 +67,8 @@ def load_heatmap(path: Path, grid: Grid) -> Heatmap | None:
 class CaseLoader:
     """Reads cases in threads and remembers the last few.
 
-    Only the newest request is delivered: a case that is no longer wanted when its files have been read goes to the memory
-    and not to the screen.
+    Only the newest request is delivered: a case that is no longer wanted when its files have been read goes to the
+    memory and not to the screen.
     """
 
     def __init__(self, workers: Workers, kept: int = _KEPT) -> None:

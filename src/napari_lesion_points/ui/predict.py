@@ -13,9 +13,9 @@ from napari_lesion_points.ui.train_panel import model_name
 
 _LEGEND = (
     "<table cellspacing='3'>"
-    "<tr><td>●&nbsp;white rim</td><td>not reviewed</td><td>&nbsp;&nbsp;★&nbsp;green rim</td><td>accepted</td></tr>"
-    "<tr><td>◆&nbsp;amber rim</td><td>moved</td><td>&nbsp;&nbsp;✕&nbsp;red rim</td><td>rejected</td></tr>"
-    "<tr><td>○&nbsp;cyan ring</td><td colspan='3'>a reader's lesion point</td></tr></table>"
+    "<tr><td>◎&nbsp;ring</td><td>not reviewed</td><td>&nbsp;&nbsp;★&nbsp;star, green rim</td><td>accepted</td></tr>"
+    "<tr><td>◆&nbsp;amber rim</td><td>moved</td><td>&nbsp;&nbsp;✕&nbsp;cross, red rim</td><td>rejected</td></tr>"
+    "<tr><td>○&nbsp;cyan</td><td colspan='3'>a reader's lesion point</td></tr></table>"
     "Fill and number: existence, 0 to 1 (colour bar in the image)."
 )
 
@@ -86,8 +86,8 @@ class PredictPanel(Section):
             if tuple(cards) != self._models:
                 self._models = tuple(cards)
                 self.model.clear()
-                for path, card in cards.items():
-                    self.model.addItem(model_name(card), path)
+                for path, listed in cards.items():
+                    self.model.addItem(model_name(listed), path)
             self.model.setCurrentIndex(self.model.findData(state.model))
         if self.device.count() == 1 and state.devices:
             for name, label in state.devices:
@@ -97,7 +97,7 @@ class PredictPanel(Section):
             self.details.setText("No model yet: train one in the Train tab.")
         else:
             self.details.setText(
-                f"{', '.join(card.sequences)} · sigma {card.sigma_mm:g} mm · learned from {len(card.training_cases)} cases"
+                f"{', '.join(card.sequences)} · sigma {card.sigma_mm:g} mm · from {len(card.training_cases)} cases"
             )
         predicting = job.kind == "predict"
         self.this_case.setEnabled(screen.can_predict and screen.case_ready)

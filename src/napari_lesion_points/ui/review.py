@@ -35,15 +35,15 @@ class ReviewPanel(Section):
         self.hint = wrapped()
         self.accept = button("Accept  (A)", desk.accept, "A lesion: it becomes a point that the next training uses")
         self.reject = button("Reject  (R)", desk.reject, "Not a lesion")
-        self.move = button("Move  (M)", desk.toggle_placing, "A lesion, but elsewhere: the next click places it", True)
+        self.place = button("Move  (M)", desk.toggle_placing, "A lesion, but elsewhere: the next click places it", True)
         self.skip = button("Skip  (S)", desk.skip, "Go on without a verdict")
         self.back = button("Back  (B)", desk.back, "Go back to the candidate before")
         self.undo = button("Undo  (Ctrl+Z)", controller.undo, "Take the last verdict or edit back")
-        for member in (self.accept, self.reject, self.move):
+        for member in (self.accept, self.reject, self.place):
             member.setMinimumHeight(36)
         self.accept.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #4caf50; }")
         self.reject.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #ff5252; }")
-        self.move.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #ffb300; }")
+        self.place.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #ffb300; }")
         self.existence = ExistenceSlider()
         self.existence.moved.connect(controller.set_threshold)
         self.existence.moved.connect(lambda _: desk.threshold_changed())
@@ -64,7 +64,7 @@ class ReviewPanel(Section):
         layout.addLayout(scope)
         layout.addLayout(row(self.progress, self.count, spacing=8))
         layout.addWidget(card)
-        layout.addLayout(row(self.accept, self.reject, self.move))
+        layout.addLayout(row(self.accept, self.reject, self.place))
         layout.addLayout(row(self.skip, self.back, self.undo))
         layout.addWidget(self.hint)
         layout.addWidget(self.existence)
@@ -88,9 +88,9 @@ class ReviewPanel(Section):
                 f"{position(current)} mm · entropy {current.entropy:.2f} bit · {state.at + 1} of {len(state.queue)}"
             )
             self.hint.setText(screen.review_text)
-        for member in (self.accept, self.reject, self.move):
+        for member in (self.accept, self.reject, self.place):
             member.setEnabled(screen.can_judge)
-        self.move.setChecked(state.placing)
+        self.place.setChecked(state.placing)
         self.skip.setEnabled(current is not None)
         self.back.setEnabled(state.at > 0)
         self.undo.setEnabled(bool(state.undo_label))

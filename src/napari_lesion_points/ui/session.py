@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
 
 if TYPE_CHECKING:
+    from napari_lesion_points.core.events import Finished
     from napari_lesion_points.store.study import CaseSummary
-    from napari_lesion_points.workflow.events import Finished
     from napari_lesion_points.workflow.models import ModelCard
 
 TABS = ("Annotate", "Train", "Predict", "Review", "Export")
@@ -48,7 +48,9 @@ class JobState:
     def finished(self, event: Finished) -> JobState:
         """Return the state after the job's last event."""
         fraction = 1.0 if event.outcome == "returned" else self.fraction
-        return JobState(self.kind, False, False, self.title, fraction, None, "", event.outcome, event.reason, event.result)
+        return JobState(
+            self.kind, False, False, self.title, fraction, None, "", event.outcome, event.reason, event.result
+        )
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,10 @@ def resolve(state: State) -> Screen:
         next_case=names[row + 1] if 0 <= row < len(names) - 1 else "",
         case_ready=ready,
         can_finish=ready and summary is not None and summary.annotations > 0 and summary.state is not CaseState.DONE,
-        can_finish_empty=ready and summary is not None and summary.annotations == 0 and summary.state is not CaseState.DONE,
+        can_finish_empty=ready
+        and summary is not None
+        and summary.annotations == 0
+        and summary.state is not CaseState.DONE,
         can_reopen=ready and summary is not None and summary.state is CaseState.DONE,
         hint=_hint(state, ready),
         train_rows=tuple(TrainRow(s.case, _train_text(s), s.case in chosen) for s in trainable),
@@ -196,7 +201,9 @@ def resolve(state: State) -> Screen:
         train_summary=_train_summary([s for s in trainable if s.case in chosen]),
         can_train=bool(chosen) and not state.job.running,
         can_predict=bool(state.model) and bool(state.cases) and not state.job.running,
-        shown_candidates=f"{above} of {len(state.candidates)} shown" if state.candidates else "no candidates in this case",
+        shown_candidates=f"{above} of {len(state.candidates)} shown"
+        if state.candidates
+        else "no candidates in this case",
         review_progress=f"{reviewed} of {to_review} reviewed" if to_review else "nothing to review",
         reviewed=reviewed,
         to_review=to_review,

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
+    QWidget,
 )
 
 from napari_lesion_points.ui.controller import Controller
@@ -46,7 +47,7 @@ class TrainPanel(Section):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.table.setMinimumHeight(74)
+        self.table.setMinimumHeight(66)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.itemChanged.connect(self._checked)
         self.summary = wrapped()
@@ -69,7 +70,8 @@ class TrainPanel(Section):
         self.sigma.setToolTip("Standard deviation of the Gaussian drawn at each lesion point")
         for box in (self.init, self.device):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(12)
+            box.setMinimumContentsLength(7)
+        self.budget.setFixedWidth(76)
         self.init.currentIndexChanged.connect(lambda _: self.show_screen(controller.screen))
         self.guard(self.init, self.device, self.budget, self.unit, self.sigma)
         self.start = button("Start training", self._start)
@@ -84,20 +86,21 @@ class TrainPanel(Section):
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        for line, (name, widgets) in enumerate(
-            (
-                ("Start from", (self.init,)),
-                ("Device", (self.device,)),
-                ("Budget", (self.budget, self.unit, QLabel("Sigma"), self.sigma)),
-            )
+        for place, (name, widget) in enumerate(
+            (("From", self.init), ("Device", self.device), ("For", row(self.budget, self.unit)), ("Sigma", self.sigma))
         ):
-            grid.addWidget(QLabel(name), line, 0)
-            grid.addLayout(row(*widgets), line, 1)
-        grid.setColumnStretch(1, 1)
+            line, column = place // 2, 2 * (place % 2)
+            grid.addWidget(QLabel(name), line, column)
+            if isinstance(widget, QWidget):
+                grid.addWidget(widget, line, column + 1)
+            else:
+                grid.addLayout(widget, line, column + 1)
+        grid.setColumnStretch(1, 3)
+        grid.setColumnStretch(3, 2)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
-        layout.setSpacing(5)
-        layout.addWidget(self.table, 2)
+        layout.setSpacing(4)
+        layout.addWidget(self.table, 1)
         layout.addWidget(self.summary)
         layout.addLayout(grid)
         layout.addLayout(row(self.start, self.cancel, self.resume))
