@@ -15,6 +15,7 @@ from napari_lesion_points.core.metrics import (
     binary_entropy,
     expected_calibration_error,
     figures_at,
+    operating_threshold,
     pooled_outcomes,
     reliability_curve,
 )
@@ -72,6 +73,21 @@ def test_detecting_all_can_be_best(existence: float) -> None:
     threshold, figures = best_threshold([case], TOLERANCE_MM)
     assert 0 <= threshold <= existence
     assert figures.f1 == 1
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2))
+def test_the_operating_threshold_is_as_good_as_the_best_of_its_steps(seed: int, decimals: int) -> None:
+    cases = random_cases(seed, decimals)
+    threshold, figures = operating_threshold(cases, TOLERANCE_MM)
+    assert figures == figures_at(cases, threshold, TOLERANCE_MM)
+    steps = [figures_at(cases, percent / 100, TOLERANCE_MM).f1 for percent in range(5, 100, 5)]
+    assert max(steps) - 0.01 <= figures.f1 <= max(steps)
+
+
+def test_the_operating_threshold_is_amid_equally_good_ones() -> None:
+    centers_world = np.array([[0.0, 0, 0], [50, 0, 0]])
+    case = CaseDetections("a", centers_world, np.array([0.82, 0.21]), centers_world[:1])
+    assert operating_threshold([case], TOLERANCE_MM) == (0.5, DetectionFigures(1, 0, 0))  # of 0.25, 0.30, ... 0.80
 
 
 def test_without_cases_nothing_is_wrong() -> None:

@@ -90,8 +90,7 @@ class Grid:
     @cached_property
     def inverse(self) -> Array:
         """(4, 4) float, world to voxel."""
-        inverse: Array = np.linalg.inv(self.affine)
-        return inverse
+        return np.asarray(np.linalg.inv(self.affine), dtype=np.float64)
 
     @property
     def axcodes(self) -> str:

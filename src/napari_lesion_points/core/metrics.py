@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-
 #: F1 values this close are no different on validation sets of the usual size.
 _F1_TIE = 0.01
 
@@ -206,7 +205,7 @@ def operating_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) ->
     figures : DetectionFigures
         At that threshold.
     """
-    tried = [(round(0.05 * i, 2), figures_at(cases, 0.05 * i, tolerance_mm)) for i in range(1, 20)]
+    tried = [(percent / 100, figures_at(cases, percent / 100, tolerance_mm)) for percent in range(5, 100, 5)]
     best = max(figures.f1 for _, figures in tried)
     good = [pair for pair in tried if pair[1].f1 >= best - _F1_TIE]
     return good[(len(good) - 1) // 2]
