@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 WINDOW_SIGMAS = 3.0  # window half-width; gives the paper's 7 voxels for sigma = 1
 _BLOCK = 16  # edge of the blocks whose maxima are kept; 8 to 32 cost about the same
-_MAX_ITERATIONS = 50  # a good fit takes 5 to 8
+_MAX_ITERATIONS = 50  # half of the fits take 6 or less, 99 % of those amid crowded neighbours 37 or less
 _STEP_TOLERANCE = 1e-5  # voxels, and relative mass
 
 
@@ -234,7 +234,7 @@ def _least_squares(
 
     None when it does not converge to a finite peak. `at` are the window's voxel indices along each axis.
     """
-    damping = 1e-3
+    damping, raise_by = 1e-3, 2.0
     state = _normal_equations(at, data, center, mass, sigma)
     for _ in range(_MAX_ITERATIONS):
         cost, gradient, normal = state
@@ -245,13 +245,19 @@ def _least_squares(
         new_center, new_mass = center + step[:3], mass + step[3]
         new_state = _normal_equations(at, data, new_center, new_mass, sigma)
         if new_state[0] <= cost:
-            center, mass, state, damping = new_center, new_mass, new_state, damping / 10
+            # A neighbour in the window makes undamped steps too long, again and again. So the damping follows how
+            # much of the promised descent came true (Nielsen 1999): after a good step it falls to a third, after a
+            # poor one it rises.
+            promised = float(step @ (damping * diagonal * step + gradient))
+            kept = (cost - new_state[0]) / promised if promised > 0 else 1.0
+            damping, raise_by = damping * max(1 / 3, 1 - (2 * kept - 1) ** 3), 2.0
+            center, mass, state = new_center, new_mass, new_state
             if np.abs(step[:3]).max() < _STEP_TOLERANCE and abs(step[3]) < _STEP_TOLERANCE * abs(mass):
                 return center, float(mass)
         elif damping > 1e8:
             return center, float(mass)  # no descent in any direction: a minimum to machine precision
         else:
-            damping *= 10
+            damping, raise_by = damping * raise_by, 2 * raise_by
     return None
 
 
@@ -259,7 +265,7 @@ def _normal_equations(
     at: list[NDArray[np.int_]], data: Array, center: Array, mass: float, sigma: Array
 ) -> tuple[float, Array, Array]:
     """Cost (up to the constant |data|^2), negative gradient (4,) and Gauss-Newton matrix (4, 4), centre first."""
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # far from the window everything is 0 / 0, which the caller sees
         e = [gaussian_1d(a, c, s) for a, c, s in zip(at, center, sigma, strict=True)]
         d = [f * (a - c) / s**2 for f, a, c, s in zip(e, at, center, sigma, strict=True)]  # derivative by the centre
         ee = np.array([f @ f for f in e])
