@@ -46,7 +46,7 @@ _SIDES = ("middle_left", "middle_right", "top_center", "bottom_center")
 #: Diameters (mm) of the markers: circles around a lesion, and candidates that fit inside them. A candidate that waits
 #: for a verdict is a ring, so that what is to be judged can be seen in it.
 _LESION_MM = 10.0
-_CANDIDATE_MM = 7.0
+_CANDIDATE_MM = 8.0
 
 _LESION_COLOR = "#00e5ff"
 _SYMBOLS = {Verdict.NONE: "ring", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
@@ -255,7 +255,7 @@ def add_candidates(viewer: Viewer, shown: DisplayedCase, candidates: Sequence[Le
         face_colormap="plasma",
         face_contrast_limits=(0, 1),
         border_color=_borders(candidates),
-        border_width=0.15,
+        border_width=0.08,
         opacity=0.9,
         projection_mode="all",
         canvas_size_limits=(8, 10000),
@@ -264,7 +264,7 @@ def add_candidates(viewer: Viewer, shown: DisplayedCase, candidates: Sequence[Le
             "size": 10,
             "color": "white",
             "anchor": "upper_left",
-            "translation": [0, 0, 0],
+            "translation": np.array([0, 1, 0.55 * _CANDIDATE_MM]) / shown.grid.spacing,
         },
         **shown.placement(),
     )

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLabel,
     QProgressBar,
+    QSizePolicy,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -48,6 +49,7 @@ class TrainPanel(Section):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.setMinimumHeight(66)
+        self.table.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.itemChanged.connect(self._checked)
         self.summary = wrapped()
@@ -70,8 +72,10 @@ class TrainPanel(Section):
         self.sigma.setToolTip("Standard deviation of the Gaussian drawn at each lesion point")
         for box in (self.init, self.device):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(7)
-        self.budget.setFixedWidth(76)
+            box.setMinimumContentsLength(5)
+        self.budget.setFixedWidth(70)
+        self.unit.setFixedWidth(82)
+        self.sigma.setFixedWidth(92)
         self.init.currentIndexChanged.connect(lambda _: self.show_screen(controller.screen))
         self.guard(self.init, self.device, self.budget, self.unit, self.sigma)
         self.start = button("Start training", self._start)
@@ -86,15 +90,13 @@ class TrainPanel(Section):
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        for place, (name, widget) in enumerate(
-            (("From", self.init), ("Device", self.device), ("For", row(self.budget, self.unit)), ("Sigma", self.sigma))
-        ):
+        budget = QWidget()
+        budget.setLayout(row(self.budget, self.unit))
+        choices = (("From", self.init), ("Device", self.device), ("For", budget), ("Sigma", self.sigma))
+        for place, (name, widget) in enumerate(choices):
             line, column = place // 2, 2 * (place % 2)
             grid.addWidget(QLabel(name), line, column)
-            if isinstance(widget, QWidget):
-                grid.addWidget(widget, line, column + 1)
-            else:
-                grid.addLayout(widget, line, column + 1)
+            grid.addWidget(widget, line, column + 1)
         grid.setColumnStretch(1, 3)
         grid.setColumnStretch(3, 2)
         layout = QVBoxLayout(self)
@@ -106,7 +108,7 @@ class TrainPanel(Section):
         layout.addLayout(row(self.start, self.cancel, self.resume))
         layout.addWidget(self.progress)
         layout.addWidget(self.outcome)
-        layout.addWidget(self.curves, 3)
+        layout.addWidget(self.curves, 2)
 
     def show_screen(self, screen: Screen) -> None:
         """Draw the state."""

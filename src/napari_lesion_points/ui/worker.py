@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal, Slot
 
 from napari_lesion_points.errors import LesionPointsError
 
@@ -25,10 +25,30 @@ _THREADS = 6
 
 
 class _Relay(QObject):
-    """Carries results from the pool's threads to the window's."""
+    """Carries results from the pool's threads to the thread that made it.
+
+    Its slots are methods of a QObject and its connections queued: Qt would call any other function in the pool's thread.
+    """
 
     yielded = Signal(object)
     done = Signal(object)
+
+    def __init__(self, on_yielded: Callable[[Any], None], on_done: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._on_yielded = on_yielded
+        self._on_done = on_done
+        self.yielded.connect(self.take_yielded, Qt.ConnectionType.QueuedConnection)
+        self.done.connect(self.take_done, Qt.ConnectionType.QueuedConnection)
+
+    @Slot(object)
+    def take_yielded(self, value: Any) -> None:
+        """Hand on a value."""
+        self._on_yielded(value)
+
+    @Slot(object)
+    def take_done(self, future: Any) -> None:
+        """Hand on the end."""
+        self._on_done(future)
 
 
 class Task:
@@ -47,9 +67,7 @@ class Task:
         self._returned = returned
         self._failed = failed
         self._yielded = yielded
-        self._relay = _Relay()
-        self._relay.yielded.connect(self._on_yielded)
-        self._relay.done.connect(self._on_done)
+        self._relay = _Relay(self._on_yielded, self._on_done)
         self._future: Future[Any] | None = None
 
     @property

@@ -1,0 +1,117 @@
+"""Opening studies and walking through their cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from qtpy.QtCore import Qt
+
+from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.ui.loading import CaseLoader
+from napari_lesion_points.ui.worker import Workers
+
+
+def test_a_study_opens_with_images_in_mm_and_flair_in_front(reading: Any) -> None:
+    layers = {layer.name: layer for layer in reading.viewer.layers}
+    assert list(layers) == ["FLAIR", "T1w", "Lesions"]
+    assert [layers[name].visible for name in ("FLAIR", "T1w")] == [True, False]
+    for layer in layers.values():
+        np.testing.assert_allclose(layer.scale, (4.0, 1.0, 1.25))
+        assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+        assert layer.axis_labels == ("S", "P", "L")
+    assert reading.dock.cases.table.rowCount() == 3
+    assert "3 cases" in reading.controller.screen.study_title
+
+
+def test_next_and_previous_by_button_and_key(reading: Any) -> None:
+    reading.until(lambda: "sub-02" in reading.controller.loader.cached)  # read ahead
+    reading.dock.cases.next.click()
+    assert reading.controller.state.shown == "sub-02"  # at once, since it was in memory
+    reading.key(Qt.Key.Key_PageDown)
+    reading.until(lambda: reading.controller.state.shown == "sub-03")
+    assert not reading.dock.cases.next.isEnabled()
+    reading.key(Qt.Key.Key_PageUp)
+    reading.until(lambda: reading.controller.state.shown == "sub-02")
+    assert [layer.name for layer in reading.viewer.layers] == ["FLAIR", "T1w", "Lesions"]
+
+
+def test_only_the_case_wanted_last_is_shown(reading: Any) -> None:
+    reading.controller.select_case("sub-03")
+    reading.controller.select_case("sub-02")
+    reading.controller.select_case("sub-03")
+    reading.until(lambda: not reading.controller.state.loading)
+    reading.qtbot.wait(300)
+    assert reading.controller.state.shown == "sub-03"
+    assert reading.controller.shown.case == "sub-03"
+
+
+def test_memory_is_bounded(dataset: Path, qtbot: Any) -> None:
+    from napari_lesion_points.store.cases import find_cases
+
+    workers, seen = Workers(), []
+    loader = CaseLoader(workers, kept=2)
+    for files in find_cases(dataset):
+        loader.want(files, dataset / "none.nii.gz", lambda case: seen.append(case.shown.case), lambda *_: None)
+        qtbot.waitUntil(lambda name=files.case: name in seen, timeout=20_000)
+    assert loader.cached == ("sub-02", "sub-03")
+    workers.close()
+
+
+def test_case_states_can_go_forth_and_back(reading: Any) -> None:
+    panel = reading.dock.cases
+    assert not panel.done.isEnabled()  # it has no points
+    panel.empty.click()
+    assert reading.controller.study.state("sub-01") is CaseState.DONE
+    assert panel.table.item(0, 1).text().endswith("done, no lesions")
+    panel.reopen.click()
+    assert reading.controller.study.state("sub-01") is CaseState.IN_PROGRESS
+    reading.controller.undo()
+    assert reading.controller.study.state("sub-01") is CaseState.DONE
+
+
+def test_an_unreadable_case_says_which_file_and_the_next_one_opens(hand: Any, dataset: Path) -> None:
+    broken = dataset / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:400])
+    hand.controller.open_study(dataset)
+    hand.until(lambda: not hand.controller.state.loading)
+    assert broken.name in hand.dock.message.label.text()
+    hand.dock.cases.next.click()
+    hand.until(lambda: hand.controller.state.shown == "sub-02")
+
+
+def test_a_folder_without_images_is_refused_with_a_reason(hand: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert not hand.controller.open_study(tmp_path / "empty")
+    assert "no images found" in hand.dock.message.label.text()
+    assert hand.controller.study is None
+
+
+def test_resampled_sequences_are_told(hand: Any, dataset: Path) -> None:
+    other = np.diag([2.0, 2.0, 5.0, 1.0])
+    other[:3, 3] = (-30, -24, -20)
+    data = np.random.default_rng(0).normal(50, 5, (30, 25, 11)).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, other), dataset / "sub-01" / "anat" / "sub-01_T2w.nii.gz")
+    hand.open(dataset, case="sub-01")
+    assert "T2w" in hand.dock.message.label.text()
+    assert "resampled" in hand.dock.message.label.text()
+
+
+def test_thick_oblique_clinical_scans_open(hand: Any, shared_data: Path, tmp_path: Path) -> None:
+    hand.open(shared_data / "clinical_grids", tmp_path / "store")
+    assert hand.controller.shown.grid.axcodes == "SPL"
+    assert len(hand.controller.images) == 3
+    assert "oblique" in hand.dock.message.label.text()
+    middle = tuple(hand.controller.shown.grid.to_world([np.array(hand.controller.shown.grid.shape) // 2])[0])
+    hand.slice_to(middle)
+    hand.click(middle)
+    np.testing.assert_allclose(hand.stored[0], middle, atol=0.75 / hand.viewer.scene.camera.zoom)
+
+
+def test_reader_and_store_can_be_changed(reading: Any, tmp_path: Path) -> None:
+    reading.controller.reopen(store=tmp_path / "elsewhere", reader="otto")
+    reading.until(lambda: reading.controller.screen.case_ready)
+    assert (tmp_path / "elsewhere" / "study.sqlite").is_file()
+    assert reading.controller.study.reader == "otto"

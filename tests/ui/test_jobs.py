@@ -1,0 +1,220 @@
+"""Training and prediction from the panels, with an event generator in place of the child process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_lesion_points.core.events import (
+    CasePredicted,
+    Event,
+    Finished,
+    LossPoint,
+    Progress,
+    Started,
+    Validation,
+)
+from napari_lesion_points.core.geometry import Volume
+from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
+from napari_lesion_points.store.volumes import write_volume
+from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec
+
+AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture
+def annotated(reading: Any) -> Any:
+    """Two points in the first case, and the second done without lesions."""
+    study = reading.controller.study
+    from napari_lesion_points.core.records import Change
+
+    study.apply(Change.adding(LesionPoint("sub-01", (1, 2, 3)), LesionPoint("sub-01", (4, 2, 3))))
+    study.set_state("sub-02", CaseState.DONE)
+    reading.controller.show_stored("")
+    return reading
+
+
+def run_training(hand: Any, runner: Any) -> list[Any]:
+    specs: list[Any] = []
+
+    def noting(spec: Any, stop: threading.Event) -> Iterator[Event]:
+        specs.append(spec)
+        yield from runner(spec, stop)
+
+    hand.dock.jobs.runner = noting
+    hand.dock.show_tab("Train")
+    hand.dock.train.start.click()
+    return specs
+
+
+def steps(spec: TrainSpec, stop: threading.Event) -> Iterator[Event]:
+    yield Started("1 case", "CPU, 2 threads")
+    for number in range(4):
+        yield LossPoint(number / 10, number, 3.0 - number)
+        yield Validation(number / 10, number, 0.2 * number, 0.5, 0.5, 0.3, 0.4)
+        yield Progress("training", number / 4, 1.0, 50.0, f"step {number}")
+    yield Finished("returned", "best F1 0.60 after 2 min", spec.out)
+
+
+def test_training_uses_exactly_the_checked_cases_and_shows_its_course(annotated: Any) -> None:
+    panel = annotated.dock.train
+    annotated.dock.show_tab("Train")
+    assert [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())] == ["sub-01", "sub-02"]
+    assert panel.summary.text() == "2 cases, 2 points (1 without lesions)"
+    specs = run_training(annotated, steps)
+    annotated.until(lambda: annotated.controller.state.job.outcome != "")
+    spec = specs[0]
+    assert isinstance(spec, TrainSpec)
+    assert {c.case: c.points_world for c in spec.cases} == {"sub-01": ((1, 2, 3), (4, 2, 3)), "sub-02": ()}
+    assert (spec.minutes, spec.epochs, spec.sigma_mm, spec.device) == (2.0, None, 2.0, "auto")
+    assert panel.outcome.text() == "Finished: best F1 0.60 after 2 min"
+    assert "Training finished" in annotated.dock.message.label.text()
+    assert [loss for _, loss in panel.curves.loss] == [3.0, 2.0, 1.0, 0.0]
+    assert len(panel.curves.validation) == 4
+    assert panel.start.isEnabled()
+
+
+def test_an_unchecked_case_is_not_used(annotated: Any) -> None:
+    from qtpy.QtCore import Qt
+
+    annotated.dock.show_tab("Train")
+    annotated.dock.train.table.item(1, 0).setCheckState(Qt.CheckState.Unchecked)
+    assert annotated.dock.train.summary.text() == "1 case, 2 points"
+    specs = run_training(annotated, steps)
+    annotated.until(lambda: annotated.controller.state.job.outcome != "")
+    assert [c.case for c in specs[0].cases] == ["sub-01"]
+
+
+def test_cancel_is_a_stop_and_said_so(annotated: Any) -> None:
+    def patient(_: Any, stop: threading.Event) -> Iterator[Event]:
+        yield Started("1 case", "CPU")
+        yield Progress("training", 0.3, 1.0, 100.0, "step 3")
+        stop.wait(20)
+        yield Finished("stopped", "Stopped on request; the best model so far is kept.")
+
+    run_training(annotated, patient)
+    annotated.until(lambda: annotated.controller.state.job.fraction > 0)
+    assert "step 3 · about 2 min left" in annotated.dock.train.outcome.text()
+    assert not annotated.dock.train.start.isEnabled()
+    annotated.dock.train.cancel.click()
+    assert "stopping" in annotated.dock.train.outcome.text()
+    annotated.until(lambda: annotated.controller.state.job.outcome == "stopped")
+    assert annotated.dock.train.outcome.text().startswith("Stopped: ")
+    assert annotated.dock.train.start.isEnabled()
+
+
+def test_a_failed_job_shows_its_reason(annotated: Any) -> None:
+    def failing(_: Any, __: threading.Event) -> Iterator[Event]:
+        yield Finished("failed", "The device ran out of memory. Choose the CPU.")
+
+    run_training(annotated, failing)
+    annotated.until(lambda: annotated.controller.state.job.outcome == "failed")
+    assert "Choose the CPU" in annotated.dock.train.outcome.text()
+    assert annotated.dock.message.label.text().startswith("Error: ")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), None])
+def test_a_job_that_breaks_or_just_ends_has_failed(annotated: Any, error: Exception | None) -> None:
+    def broken(_: Any, __: threading.Event) -> Iterator[Event]:
+        yield Progress("training", 0.1, 1.0, 1.0)
+        if error:
+            raise error
+
+    run_training(annotated, broken)
+    annotated.until(lambda: annotated.controller.state.job.outcome == "failed")
+    assert ("CUDA" if error else "without saying how") in annotated.dock.train.outcome.text()
+
+
+def test_editing_goes_on_while_a_job_runs_and_closing_stops_it(annotated: Any) -> None:
+    stopped = threading.Event()
+
+    def patient(_: Any, stop: threading.Event) -> Iterator[Event]:
+        yield Started("1 case", "CPU")
+        stop.wait(20)
+        stopped.set()
+        yield Finished("stopped", "")
+
+    run_training(annotated, patient)
+    annotated.until(lambda: annotated.controller.state.job.running)
+    annotated.dock.show_tab("Annotate")
+    annotated.click(tuple(annotated.controller.shown.grid.to_world([[7, 20, 20]])[0]))
+    assert len(annotated.stored) == 3
+    started = time.monotonic()
+    annotated.dock.close_session()
+    assert stopped.is_set()
+    assert time.monotonic() - started < 5
+
+
+def predicting(dataset_grid: Any) -> Any:
+    def run(spec: PredictSpec, _: threading.Event) -> Iterator[Event]:
+        yield Started("cases", "CPU")
+        for case in spec.cases:
+            heatmap = np.zeros(dataset_grid.shape, np.float32)
+            heatmap[20, 20, 5] = 0.01
+            path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
+            write_volume(path, Volume(heatmap, dataset_grid), "lesion heatmap, mass per voxel, sigma_mm=2")
+            x, y, z = dataset_grid.to_world([[20, 20, 5]])[0]
+            found = LesionPoint(case.case, (x, y, z), existence=0.8, mass=0.8, entropy=0.7, origin=Origin.MODEL)
+            yield CasePredicted(case.case, str(path), (found,), 2.0, 0.4)
+        yield Finished("returned", "Predicted.")
+
+    return run
+
+
+def test_a_prediction_is_stored_and_shown(annotated: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_lesion_points.core.geometry import Grid
+
+    grid = Grid((44, 50, 14), AFFINE)
+    monkeypatch.setattr(
+        "napari_lesion_points.workflow.specs.plan_prediction",
+        lambda files, *, model, heatmaps, device: PredictSpec(
+            str(model), tuple(type("C", (), {"case": f.case})() for f in files), str(heatmaps), device
+        ),
+    )
+    annotated.dock.jobs.runner = predicting(grid)
+    annotated.dock.show_tab("Predict")
+    annotated.controller.update(model="m")
+    before = annotated.controller.study.annotations()
+    annotated.dock.predict.all_cases.click()
+    annotated.until(lambda: annotated.controller.state.job.outcome == "returned")
+    annotated.until(lambda: annotated.controller.heat_layer is not None)
+    assert [s.candidates for s in annotated.controller.study.summary()] == [1, 1, 1]
+    assert annotated.controller.study.annotations() == before
+    layer = annotated.controller.heat_layer
+    s, p, left = annotated.controller.shown.to_layer(grid.to_world([[20, 20, 5]]))[0].round().astype(int)
+    assert layer.data[s, p, left] == pytest.approx(0.01)
+    assert annotated.dock.predict.count.text() == "1 of 1 shown"
+    names = [one.name for one in annotated.viewer.layers]
+    assert names == ["FLAIR", "T1w", "Heatmap", "Lesions", "Candidates"]
+
+
+def test_without_a_model_nothing_can_be_predicted(annotated: Any) -> None:
+    annotated.dock.show_tab("Predict")
+    assert not annotated.dock.predict.all_cases.isEnabled()
+    assert "No model yet" in annotated.dock.predict.details.text()
+
+
+def test_export_and_import_from_the_panel(annotated: Any, tmp_path: Path) -> None:
+    panel = annotated.dock.exchange
+    annotated.dock.show_tab("Export")
+    panel.folder.setText(str(tmp_path / "out"))
+    panel.formats["slicer"].setChecked(True)
+    panel.export.click()
+    annotated.until(lambda: annotated.controller.state.job.outcome == "returned")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"points.csv", "sub-01.mrk.json"}
+    table = tmp_path / "more.csv"
+    table.write_text("case,x_mm,y_mm,z_mm\nsub-01,0,0,0\nsub-03,5,5,5\n", encoding="utf-8")
+    annotated.dock.jobs.import_points(table, "")
+    annotated.until(lambda: annotated.controller.state.job.outcome == "returned")
+    assert "2 new points" in panel.outcome.text()
+    assert len(annotated.controller.editor.layer.data) == 3
+    table.write_text("case,x_mm,y_mm,z_mm\nsub-01,900,0,0\n", encoding="utf-8")
+    annotated.dock.jobs.import_points(table, "")
+    annotated.until(lambda: annotated.controller.state.job.outcome == "failed")
+    assert "outside" in annotated.dock.message.label.text()

@@ -1,0 +1,184 @@
+"""Candidates on screen, the existence slider, and the review by key, with real events."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+
+from napari_lesion_points.core.metrics import binary_entropy
+from napari_lesion_points.core.records import LesionPoint, Origin, Verdict
+
+AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+
+
+def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
+    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
+    return float(x), float(y), float(z)
+
+
+def candidate(case: str, name: str, voxel: tuple[float, float, float], existence: float) -> LesionPoint:
+    entropy = float(binary_entropy(existence))
+    return LesionPoint(case, world(voxel), name, existence, existence, entropy, Origin.MODEL)
+
+
+@pytest.fixture
+def reviewing(reading: Any) -> Any:
+    """Three candidates in the case on screen and one in the next."""
+    study = reading.controller.study
+    found = [("a", (20, 20, 4), 0.95), ("b", (30, 30, 9), 0.55), ("c", (12, 25, 7), 0.2)]
+    study.add_candidates("sub-01", [candidate("sub-01", *one) for one in found], "model", 2.0)
+    study.add_candidates("sub-02", [candidate("sub-02", "d", (25, 25, 5), 0.45)], "model", 2.0)
+    reading.controller.refresh()
+    reading.dock.show_tab("Review")
+    reading.qtbot.wait(50)
+    return reading
+
+
+def verdicts(hand: Any, case: str = "sub-01") -> dict[str, Verdict]:
+    return {p.id: p.verdict for p in hand.controller.study.candidates(case)}
+
+
+def current(hand: Any) -> str:
+    found = hand.controller.screen.current
+    return found.id if found else ""
+
+
+def test_the_most_uncertain_comes_first_and_the_view_is_there(reviewing: Any) -> None:
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "c", "a"]
+    assert reviewing.viewer.dims.current_step[0] == 9
+    middle = QPoint(reviewing.canvas.width() // 2, reviewing.canvas.height() // 2)
+    offset = reviewing.pixel(world((30, 30, 9))) - middle
+    assert abs(offset.x()) <= 1
+    assert abs(offset.y()) <= 1
+    assert reviewing.dock.review.count.text() == "0 of 3 reviewed"
+
+
+def test_one_key_each_for_accept_reject_skip_and_back(reviewing: Any) -> None:
+    reviewing.key(Qt.Key.Key_A)
+    assert current(reviewing) == "c"
+    reviewing.key(Qt.Key.Key_S)
+    assert current(reviewing) == "a"
+    reviewing.key(Qt.Key.Key_B)
+    reviewing.key(Qt.Key.Key_R)
+    assert verdicts(reviewing) == {"a": Verdict.NONE, "b": Verdict.ACCEPTED, "c": Verdict.REJECTED}
+    assert reviewing.dock.review.count.text() == "2 of 3 reviewed"
+    stored = reviewing.controller.study.annotations("sub-01")
+    assert [(p.id, p.origin, p.reader) for p in stored] == [("b", Origin.MODEL, "maria")]
+    np.testing.assert_allclose(stored[0].world, world((30, 30, 9)))
+    layer = reviewing.controller.candidate_layer
+    assert [str(s) for s in layer.symbol] == ["ring", "star", "x"]
+    assert list(layer.features["verdict"]) == ["", "accepted", "rejected"]
+
+
+def test_move_takes_the_next_click(reviewing: Any) -> None:
+    target = world((33.0, 27.0, 9.0))
+    reviewing.key(Qt.Key.Key_M)
+    assert "Click where" in reviewing.dock.review.hint.text()
+    reviewing.click(QPoint(3, 3))
+    assert "outside" in reviewing.dock.message.label.text()
+    reviewing.click(target)
+    assert verdicts(reviewing)["b"] is Verdict.MOVED
+    point = reviewing.controller.study.annotations("sub-01")[0]
+    np.testing.assert_allclose(point.world, target, atol=0.75 / reviewing.viewer.scene.camera.zoom)
+    np.testing.assert_allclose(reviewing.controller.study.candidates("sub-01")[1].world, world((30, 30, 9)))
+    assert current(reviewing) == "c"
+
+
+def test_escape_and_other_clicks_leave_a_candidate_alone(reviewing: Any) -> None:
+    reviewing.key(Qt.Key.Key_M)
+    reviewing.key(Qt.Key.Key_Escape)
+    reviewing.click(world((33.0, 27.0, 9.0)))
+    assert set(verdicts(reviewing).values()) == {Verdict.NONE}
+    assert reviewing.controller.study.annotations("sub-01") == ()
+
+
+def test_a_verdict_can_be_undone_redone_and_changed(reviewing: Any) -> None:
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    reviewing.key(Qt.Key.Key_A)
+    reviewing.key(Qt.Key.Key_Z, control)
+    assert set(verdicts(reviewing).values()) == {Verdict.NONE}
+    assert reviewing.controller.study.annotations("sub-01") == ()
+    assert current(reviewing) == "b"
+    reviewing.key(Qt.Key.Key_Z, control | shift)
+    assert verdicts(reviewing)["b"] is Verdict.ACCEPTED
+    reviewing.key(Qt.Key.Key_R)
+    assert verdicts(reviewing)["b"] is Verdict.REJECTED
+    assert reviewing.controller.study.annotations("sub-01") == ()
+
+
+def test_the_queue_of_all_cases_opens_the_case_it_needs(reviewing: Any) -> None:
+    reviewing.dock.review.all_cases.click()
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "d", "c", "a"]
+    reviewing.key(Qt.Key.Key_A)
+    reviewing.until(lambda: reviewing.controller.screen.can_judge and current(reviewing) == "d")
+    assert reviewing.controller.state.shown == "sub-02"
+    assert reviewing.viewer.dims.current_step[0] == 5
+    reviewing.key(Qt.Key.Key_A)
+    assert verdicts(reviewing, "sub-02") == {"d": Verdict.ACCEPTED}
+    reviewing.until(lambda: reviewing.controller.state.shown == "sub-01")
+    reviewing.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    reviewing.until(lambda: reviewing.controller.screen.can_judge)
+    assert current(reviewing) == "d"
+    assert verdicts(reviewing, "sub-02") == {"d": Verdict.NONE}
+
+
+def test_the_end_of_the_queue_is_said(reviewing: Any) -> None:
+    for _ in range(3):
+        reviewing.key(Qt.Key.Key_A)
+    assert reviewing.dock.review.title.text() == "Queue finished"
+    assert not reviewing.dock.review.accept.isEnabled()
+    reviewing.key(Qt.Key.Key_A)
+    assert reviewing.dock.review.count.text() == "3 of 3 reviewed"
+
+
+def test_review_keys_mean_nothing_in_other_tabs(reviewing: Any) -> None:
+    reviewing.dock.show_tab("Predict")
+    reviewing.key(Qt.Key.Key_R)
+    reviewing.key(Qt.Key.Key_A)
+    assert set(verdicts(reviewing).values()) == {Verdict.NONE}
+
+
+def test_candidates_cannot_be_dragged_or_deleted(reviewing: Any) -> None:
+    layer = reviewing.controller.candidate_layer
+    assert not layer.editable
+    before = layer.data.copy()
+    at = reviewing.pixel(world((30, 30, 9)))
+    reviewing.drag(at, at + QPoint(40, 0))
+    reviewing.key(Qt.Key.Key_Delete)
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_the_slider_filters_at_once_and_the_queue_follows(reviewing: Any) -> None:
+    reviewing.dock.review.existence.slider.setValue(50)
+    assert list(reviewing.controller.candidate_layer.shown) == [True, True, False]
+    reviewing.until(lambda: len(reviewing.controller.state.queue) == 2)
+    reviewing.dock.review.existence.slider.setValue(0)
+    assert reviewing.controller.candidate_layer.shown.all()
+
+
+def test_a_thousand_candidates_are_filtered_without_delay(reading: Any, rng: np.random.Generator) -> None:
+    many = [
+        candidate("sub-01", f"c{i}", tuple(rng.uniform(2, 12, 3)), float(p))
+        for i, p in enumerate(rng.uniform(0.1, 1, 1000))
+    ]
+    reading.controller.study.add_candidates("sub-01", many, "model", 2.0)
+    reading.controller.refresh()
+    reading.dock.show_tab("Predict")
+    reading.qtbot.wait(50)
+    started = time.perf_counter()
+    for value in (20, 40, 60, 80):
+        reading.dock.predict.existence.slider.setValue(value)
+    each_s = (time.perf_counter() - started) / 4
+    assert reading.controller.candidate_layer.shown.sum() == sum(p.existence >= 0.8 for p in many)
+    assert each_s < 0.25
+
+
+def test_candidates_read_without_colour(reviewing: Any) -> None:
+    layer = reviewing.controller.candidate_layer
+    assert list(layer.text.values) == ["0.95", "0.55", "0.20"]
+    assert layer.face_contrast_limits == (0, 1)
+    assert layer.face_colorbar.visible

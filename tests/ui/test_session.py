@@ -1,0 +1,98 @@
+"""What the dock shows follows from the state: no window needed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from napari_lesion_points.core.events import Finished
+from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
+from napari_lesion_points.store.study import CaseSummary
+from napari_lesion_points.ui.session import JobState, State, remaining, resolve
+
+OPEN = State(
+    root="/data/ms",
+    cases=(
+        CaseSummary("sub-01", CaseState.DONE, 3, 0, 0),
+        CaseSummary("sub-02", CaseState.IN_PROGRESS, 2, 10, 4),
+        CaseSummary("sub-03", CaseState.DONE, 0, 0, 0),
+        CaseSummary("sub-04", CaseState.NEW, 0, 0, 0),
+    ),
+    wanted="sub-02",
+    shown="sub-02",
+)
+POINT = LesionPoint("sub-02", (-12.0, 5.0, 7.0), existence=0.5, entropy=1.0)
+
+
+def test_neighbours_of_the_case_on_screen() -> None:
+    screen = resolve(OPEN)
+    assert (screen.previous_case, screen.next_case) == ("sub-01", "sub-03")
+    assert resolve(replace(OPEN, wanted="sub-04")).next_case == ""
+    assert resolve(State()).previous_case == ""
+
+
+def test_nothing_can_be_marked_while_files_are_read() -> None:
+    assert resolve(OPEN).can_finish
+    reading = resolve(replace(OPEN, wanted="sub-01", loading=True))
+    assert [reading.can_finish, reading.can_reopen, reading.case_ready] == [False] * 3
+    assert "Reading sub-01" in reading.hint
+
+
+def test_done_and_no_lesions_exclude_each_other_and_done_can_be_reopened() -> None:
+    at = {name: resolve(replace(OPEN, wanted=name, shown=name)) for name in ("sub-01", "sub-02", "sub-04")}
+    assert [at[n].can_finish for n in at] == [False, True, False]
+    assert [at[n].can_finish_empty for n in at] == [False, False, True]
+    assert [at[n].can_reopen for n in at] == [True, False, False]
+
+
+def test_training_lists_exactly_what_it_uses() -> None:
+    screen = resolve(OPEN)
+    assert screen.train_cases == ("sub-01", "sub-02", "sub-03")
+    assert [row.text for row in screen.train_rows] == ["3 points", "2 points, in progress", "no lesions"]
+    assert screen.train_summary == "3 cases, 5 points (1 without lesions)"
+    fewer = resolve(replace(OPEN, unchecked=frozenset({"sub-01", "sub-03"})))
+    assert fewer.train_cases == ("sub-02",)
+    assert fewer.train_summary == "1 case, 2 points"
+    assert not resolve(replace(OPEN, unchecked=frozenset({"sub-01", "sub-02", "sub-03"}))).can_train
+
+
+def test_case_rows_tell_done_without_lesions() -> None:
+    rows = resolve(OPEN).case_rows
+    assert [row.state for row in rows] == ["done", "in progress", "done, no lesions", "new"]
+    assert [row.reviewed for row in rows] == ["–", "4/10", "–", "–"]
+
+
+def test_review_counts_what_was_reviewed_before() -> None:
+    judged = replace(POINT, id="b", verdict=Verdict.ACCEPTED)
+    screen = resolve(replace(OPEN, queue=(judged, POINT), at=1, queue_before=4))
+    assert screen.review_progress == "5 of 6 reviewed"
+    assert screen.current == POINT
+    assert screen.can_judge
+    elsewhere = replace(OPEN, queue=(replace(POINT, case="sub-01"),), at=0)
+    assert not resolve(elsewhere).can_judge  # its case is not on screen yet
+    assert resolve(replace(OPEN, queue=(judged,), at=1)).current is None
+
+
+def test_the_slider_counts_candidates_at_or_above_it() -> None:
+    candidates = tuple(replace(POINT, id=str(p), existence=p) for p in (0.1, 0.3, 0.31, 0.9))
+    assert resolve(replace(OPEN, candidates=candidates, threshold=0.3)).shown_candidates == "3 of 4 shown"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"), [("returned", "Finished: why"), ("failed", "Failed: why"), ("stopped", "Stopped: why")]
+)
+def test_three_outcomes_are_told_apart(outcome: str, text: str) -> None:
+    job = JobState("train", running=True, fraction=0.4).finished(Finished(outcome, "why", "m"))  # type: ignore[arg-type]
+    assert resolve(replace(OPEN, job=job)).job_text == text
+    assert job.fraction == (1.0 if outcome == "returned" else 0.4)
+
+
+def test_time_left() -> None:
+    assert remaining(math.nan) == ""
+    assert remaining(0.2) == "about 1 s left"
+    assert remaining(3000) == "about 50 min left"
+    running = JobState("train", running=True, message="step 3", remaining_s=20.0)
+    assert resolve(replace(OPEN, job=running)).job_text == "step 3 · about 20 s left"
+    assert "stopping" in resolve(replace(OPEN, job=replace(running, stopping=True))).job_text
