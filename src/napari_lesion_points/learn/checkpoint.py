@@ -44,15 +44,19 @@ def unpack_state(path: Path) -> TrainState:
     """Return the training state in a file; CheckpointError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            values = json.loads((file.metadata() or {}).get("state", "{}"))
+            text = (file.metadata() or {}).get("state", "{}")
             tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); start the training anew.") from error
-    if "step" not in values:
-        raise CheckpointError(f"{path} holds no training state; start the training anew.")
-    parts = {part: {k.split("/", 1)[1]: v for k, v in tensors.items() if k.split("/", 1)[0] == part} for part in _PARTS}
-    best = Validation(**values["best"]) if values["best"] else None
-    return TrainState(values["step"], values["elapsed_s"], best, **parts)
+    parts = {
+        part: {k.removeprefix(f"{part}/"): v for k, v in tensors.items() if k.startswith(f"{part}/")} for part in _PARTS
+    }
+    try:
+        values = json.loads(text)
+        best = Validation(**values["best"]) if values["best"] else None
+        return TrainState(values["step"], values["elapsed_s"], best, **parts)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} holds no training state; start the training anew.") from error
 
 
 def unpack(data: bytes, name: str) -> dict[str, Tensor]:

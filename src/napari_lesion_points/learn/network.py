@@ -57,7 +57,9 @@ class UNet(nn.Module):
         self.config = config
         cell = config.fold**3
         widths = [config.filters * 2**i for i in range(config.levels)]
-        self.encoder = nn.ModuleList(_block(a, b) for a, b in zip([config.channels * cell, *widths[:-1]], widths, strict=True))
+        self.encoder = nn.ModuleList(
+            _block(a, b) for a, b in zip([config.channels * cell, *widths[:-1]], widths, strict=True)
+        )
         self.lift = nn.ModuleList(_conv(b, a) for a, b in pairwise(widths))
         self.skip = nn.ModuleList(_conv(a, a) for a in widths[:-1])
         self.decoder = nn.ModuleList(_conv(a, a) for a in widths[:-1])
@@ -78,6 +80,12 @@ class UNet(nn.Module):
             up = functional.interpolate(lift(x), scale_factor=2, mode="nearest")
             x = decoder(up + skip(skips.pop()))
         return unfold(self.head(x), self.config.fold)
+
+
+def fresh_network(config: UNetConfig, seed: int) -> UNet:
+    """Return a network with random weights, the same for the same seed."""
+    torch.manual_seed(seed)
+    return UNet(config)
 
 
 def fold(x: Tensor, factor: int) -> Tensor:

@@ -30,7 +30,7 @@ from napari_lesion_points.core.metrics import (
     operating_threshold,
     pooled_outcomes,
 )
-from napari_lesion_points.errors import TrainingError
+from napari_lesion_points.errors import CheckpointError, TrainingError
 from napari_lesion_points.learn.losses import soft_target_loss
 from napari_lesion_points.learn.patches import PatchSampler, PatchSettings
 from napari_lesion_points.learn.predict import predict_heatmap
@@ -51,6 +51,8 @@ REPORT_S = 1.0
 SNAPSHOT_S = 60.0
 #: A later network replaces the kept one unless its validation F1 is lower by more than this, which is what chance does.
 F1_SLACK = 0.02
+
+_NOT_FINITE = "the loss is not finite; train with device cpu, or start from scratch."
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def train(
     ------
     TrainingError
         If there is nothing to learn from, or the loss stays infinite.
+    CheckpointError
+        If `state` is of another network.
     """
     if not cases:
         raise TrainingError("no cases to train on: annotate a case, or mark one as done without lesions.")
@@ -188,7 +192,7 @@ def train(
     due = [(i + 1) / VALIDATIONS for i in range(VALIDATIONS)]
     due = [d for d in due if d > budget.fraction(state.step)] or [1.0]
     losses: list[float] = []
-    bad_steps = 0
+    bad_steps, learned = 0, state.step > 0
     reported = saved = time.monotonic()
     stopped = False
     while due and not stopped:
@@ -199,9 +203,10 @@ def train(
             loss = _step(network, optimizer, sampler.batch(settings.batch), peak, device)
             bad_steps = 0 if math.isfinite(loss) else bad_steps + 1
             if bad_steps > 20:
-                raise TrainingError("the loss is not finite any more; train with device cpu, or start from scratch.")
+                raise TrainingError(_NOT_FINITE)
             if math.isfinite(loss):
                 losses.append(loss)
+                learned = True
             state.step += 1
             _update_average(average, network, state.step)
             now = time.monotonic()
@@ -217,8 +222,10 @@ def train(
         else:
             last = len(due) == 1
             due.pop(0)
-            if not last and budget.validation_s * 10 > budget.seconds_left(state.step):
-                continue  # a look on the way may cost a tenth of what is left
+            if not learned and bad_steps:
+                raise TrainingError(_NOT_FINITE)
+            if settings.minutes and not last and budget.validation_s * 10 > budget.seconds_left(state.step):
+                continue  # a look on the way may cost a tenth of the minutes that are left
             if losses:
                 yield LossPoint((time.monotonic() - begin) / 60, state.step, float(np.mean(losses)))
                 losses = []
@@ -336,8 +343,13 @@ def _remember(state: TrainState, network: UNet, average: UNet, optimizer: torch.
 
 
 def _restore(state: TrainState, network: UNet, average: UNet, optimizer: torch.optim.Optimizer) -> None:
-    network.load_state_dict(state.weights)
-    average.load_state_dict(state.average)
+    try:
+        network.load_state_dict(state.weights)
+        average.load_state_dict(state.average)
+    except RuntimeError as error:
+        raise CheckpointError(
+            "the interrupted training is that of another network; start the training anew."
+        ) from error
     for name, parameter in network.named_parameters():
         if name in state.first:
             optimizer.state[parameter] = {

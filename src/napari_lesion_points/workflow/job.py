@@ -50,7 +50,11 @@ def main(path: str) -> int:
         os.nice(5)  # the viewer comes first
     outcome = "failed"
     for event in execute(spec, stop.is_set):
-        print(encode(event), flush=True)
+        try:
+            print(encode(event), flush=True)
+        except BrokenPipeError:  # nobody watches any more: end too, but keep what there is
+            stop.set()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(event, Finished):
             outcome = event.outcome
     return 1 if outcome == "failed" else 0

@@ -99,10 +99,11 @@ def _watch(
         if line is None:
             yield _unexpected_end(child.wait(), errors, stopped=asked is not None)
             return
-        if not line.startswith("{"):
-            errors.append(line)  # a library that prints to standard output
+        try:
+            event = decode(line)
+        except ValueError:
+            errors.append(line)  # a library that prints to standard output, or half a line of a child that was killed
             continue
-        event = decode(line)
         yield event
         if isinstance(event, Finished):
             return

@@ -22,7 +22,7 @@ from napari_lesion_points.core.preparation import NetworkInput, network_spacing,
 from napari_lesion_points.core.records import utc_now
 from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state, unpack, unpack_state
 from napari_lesion_points.learn.devices import choose_device
-from napari_lesion_points.learn.network import UNet, UNetConfig
+from napari_lesion_points.learn.network import UNet, UNetConfig, fresh_network
 from napari_lesion_points.learn.patches import PatchSettings
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
@@ -71,7 +71,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
 
     shape = tuple(int(n) for n in np.max([c.foreground.shape for c in training], axis=0))
     config = UNetConfig(channels=len(spec.sequences))
-    network, patch = UNet(config), _patch_size(shape, config.stride)
+    network, patch = fresh_network(config, spec.seed), _patch_size(shape, config.stride)
     sigma = tuple(float(s) for s in sigma_in_voxels(spec.sigma_mm, spacing))
     if parent:
         network, patch = load_network(parent), parent.patch_vox
@@ -83,6 +83,9 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
         seed=spec.seed,
     )
     state = unpack_state(out / RESUME) if spec.resume else None
+    begin = started - (state.elapsed_s if state else 0.0)
+    if not spec.resume:
+        (out / RESUME).unlink(missing_ok=True)  # of another job, which this one replaces
     atomic_write(out / JOB, to_json(spec))
     card = ModelCard(
         path=out.resolve(),
@@ -109,7 +112,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
     history = (
         (out / HISTORY).read_text(encoding="utf-8").splitlines() if spec.resume and (out / HISTORY).is_file() else []
     )
-    kept: Validation | None = None
+    kept = state.best if state else None
     events = train(
         network, training, aside, settings, device,
         started=started, should_stop=should_stop, state=state, fine_tune=parent is not None,
@@ -117,7 +120,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
     for event in events:
         if isinstance(event, KeepModel):
             kept = event.validation
-            minutes = (time.monotonic() - started) / 60
+            minutes = (time.monotonic() - begin) / 60
             _write_model(card, event.weights, kept, minutes)
         elif isinstance(event, KeepState):
             atomic_write(out / RESUME, pack_state(event.state))

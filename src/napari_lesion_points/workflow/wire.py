@@ -31,18 +31,28 @@ def encode(event: Event) -> str:
 def decode(line: str) -> Event:
     """Return the event that `encode` wrote.
 
+    Raises
+    ------
+    ValueError
+        If the line is something else, or only a part.
+
     Examples
     --------
     >>> decode(encode(Started("2 cases", "CPU")))
     Started(total='2 cases', device='CPU')
     """
-    values: dict[str, Any] = json.loads(line)
-    kind = _EVENTS[values.pop("event")]
-    if kind is CasePredicted:
-        values["candidates"] = tuple(_point(p) for p in values["candidates"])
-        return CasePredicted(**values)
-    numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
-    return kind(**numbers)
+    values: Any = json.loads(line)
+    kind = _EVENTS.get(values.pop("event", "")) if isinstance(values, dict) else None
+    if kind is None:
+        raise ValueError(f"{line[:60]!r} is no event.")
+    try:
+        if kind is CasePredicted:
+            values["candidates"] = tuple(_point(p) for p in values["candidates"])
+            return CasePredicted(**values)
+        numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+        return kind(**numbers)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{line[:60]!r} is no {kind.__name__} of this version.") from error
 
 
 def _point(values: dict[str, Any]) -> LesionPoint:

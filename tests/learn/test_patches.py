@@ -1,0 +1,150 @@
+"""Augmentation and sampling: images and points stay together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from napari_lesion_points.core.heatmap import draw_gaussians
+from napari_lesion_points.core.preparation import NetworkInput
+from napari_lesion_points.learn.augment import (
+    MARGIN,
+    MAX_ROTATION_DEG,
+    SCALE,
+    Augmentation,
+    augment_images,
+    augment_points,
+    draw_augmentation,
+)
+from napari_lesion_points.learn.patches import PatchSampler, PatchSettings
+
+MakeCase = Callable[..., NetworkInput]
+
+NEUTRAL = {"gain": np.ones(1), "shift": np.zeros(1), "gamma": np.ones(1)}
+
+
+def centre_of_mass(image: torch.Tensor) -> np.ndarray:
+    at = np.moveaxis(np.indices(image.shape), 0, -1)
+    return np.asarray((at * image.numpy()[..., None]).sum((0, 1, 2)) / float(image.sum()))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("size", "source"), [((16, 16, 16), (20, 20, 20)), ((15, 20, 12), (19, 25, 15))])
+def test_a_blob_moves_with_its_point(seed: int, size: tuple[int, int, int], source: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(seed)
+    spacing = np.array([1.0, 1.5, 3.0])
+    augmentation = draw_augmentation(rng, 1, spacing, affine_probability=1.0, intensity=0.0)
+    assert augmentation.interpolate
+    point = (np.array(source) - 1) / 2 + rng.uniform(-1, 1, 3) * 0.2 * np.array(size)
+    image = torch.from_numpy(draw_gaussians(source, [point], 1.0))[None]
+    moved_image = augment_images(image, size, augmentation)[0]
+    moved_point = augment_points(point[None], source, size, augmentation)[0]
+    assert moved_image.shape == size
+    assert_allclose(centre_of_mass(moved_image), moved_point, atol=0.1)
+    assert (np.abs(np.array(np.unravel_index(int(moved_image.argmax()), size)) - moved_point) <= 1).all()
+
+
+@pytest.mark.parametrize("signs", list(product([-1.0, 1.0], repeat=3)))
+@pytest.mark.parametrize(("size", "source"), [((8, 8, 8), (8, 8, 8)), ((7, 8, 6), (9, 11, 8))])
+def test_flips_are_exact(
+    signs: tuple[float, float, float], size: tuple[int, int, int], source: tuple[int, int, int]
+) -> None:
+    augmentation = Augmentation(np.diag(signs), **NEUTRAL, interpolate=False)
+    voxel = np.array([4, 5, 3])
+    image = torch.zeros(1, *source)
+    image[(0, *voxel)] = 1
+    moved = augment_images(image, size, augmentation)[0]
+    at = augment_points(voxel[None].astype(float), source, size, augmentation)[0]
+    assert np.argwhere(moved.numpy()).tolist() == [at.tolist()]
+
+
+def test_interpolating_without_a_change_copies_the_middle() -> None:
+    image = torch.randn(2, 20, 20, 20)
+    same = Augmentation(np.eye(3), np.ones(2), np.zeros(2), np.ones(2), interpolate=True)
+    assert torch.allclose(augment_images(image, (16, 16, 16), same), image[:, 2:18, 2:18, 2:18], atol=1e-5)
+
+
+def test_intensities_change_per_sequence_and_the_background_stays_zero() -> None:
+    image = torch.tensor([2.0, 0.0, -4.0]).reshape(1, 1, 1, 3).repeat(2, 1, 1, 1)
+    changed = augment_images(
+        image, (1, 1, 3), Augmentation(np.eye(3), np.array([3.0, 1]), np.array([0.5, 0]), np.array([0.5, 1]), False)
+    )
+    assert_allclose(changed[0].flatten(), [3 * 2**0.5 + 0.5, 0, -3 * 4**0.5 + 0.5], rtol=1e-6)
+    assert_allclose(changed[1].flatten(), [2, 0, -4])
+
+
+def test_what_is_drawn_is_what_the_paper_says() -> None:
+    rng = np.random.default_rng(0)
+    spacing = np.array([1.0, 1.0, 4.0])
+    turn = np.deg2rad(MAX_ROTATION_DEG)
+    drawn = [draw_augmentation(rng, 2, spacing, 0.3, 0.1) for _ in range(600)]
+    assert np.mean([a.interpolate for a in drawn]) == pytest.approx(0.3, abs=0.06)
+    for a in drawn:
+        in_mm = np.diag(spacing) @ a.matrix @ np.diag(1 / spacing)
+        stretch = np.linalg.svd(in_mm, compute_uv=False)
+        assert (stretch > SCALE[0] - 1e-9).all()
+        assert (stretch < SCALE[1] + 1e-9).all()
+        towards = np.abs(np.diag(in_mm)) / np.linalg.norm(in_mm, axis=0)
+        assert (towards >= np.cos(turn) ** 2 - np.sin(turn) ** 3).all()  # three turns, one after the other
+    flips = np.array([np.sign(np.diag(a.matrix)) for a in drawn])
+    assert_allclose(flips.mean(axis=0), 0, atol=0.1)
+    assert len(np.unique(flips, axis=0)) == 8
+
+
+def test_the_margin_fills_a_turned_patch() -> None:
+    rng = np.random.default_rng(1)
+    size = (24, 24, 24)
+    source = torch.ones(1, *(int(np.ceil(n * MARGIN)) for n in size))
+    filled = [
+        augment_images(source, size, draw_augmentation(rng, 1, np.ones(3), 1.0, 0.0)).bool().float().mean()
+        for _ in range(50)
+    ]
+    assert np.mean(filled) > 0.99  # only corners of the most turned can be empty
+    assert min(filled) > 0.9
+
+
+def settings(**changes: float) -> PatchSettings:
+    return PatchSettings((16, 16, 16), (1.0, 1.0, 1.0), **changes)
+
+
+def test_the_same_seed_draws_the_same_patches(make_case: MakeCase) -> None:
+    cases = [make_case(1), make_case(2, lesions=0), make_case(3)]
+    samplers = [PatchSampler(cases, settings(), np.random.default_rng(s)) for s in (7, 7, 8)]
+    a, b, c = ([sampler.batch(3) for _ in range(3)] for sampler in samplers)
+    assert all(torch.equal(x, y) for one, two in zip(a, b, strict=True) for x, y in zip(one, two, strict=True))
+    assert not torch.equal(a[0][0], c[0][0])
+
+
+def test_targets_are_where_the_lesions_are(make_case: MakeCase) -> None:
+    # The image is noise and bright blobs: a target's peak is one of its brightest places.
+    sampler = PatchSampler([make_case(1)], settings(lesion_share=1.0, intensity=0.0), np.random.default_rng(0))
+    images, target = sampler.batch(40)
+    assert images.shape == target.shape == (40, 1, 16, 16, 16)
+    assert images.dtype == target.dtype == torch.float32
+    masses = target.sum((1, 2, 3, 4))
+    assert (masses > 0.4).all()  # a lesion lies in each, at the worst at a third of the way beyond the middle
+    bright = [float(i[t > 0.7 * t.max()].mean()) for i, t in zip(images, target, strict=True)]
+    assert np.median(bright) > 1.5
+    assert float(images.median()) < 0.5
+
+
+def test_half_of_the_patches_are_on_lesions_where_there_are_any(make_case: MakeCase) -> None:
+    rng = np.random.default_rng(0)
+    small = PatchSettings((8, 8, 8), (0.6, 0.6, 0.6))
+    with_lesions = PatchSampler([make_case(1, shape=(48, 48, 48), lesions=1)], small, rng).batch(200)[1]
+    assert float((with_lesions.sum((1, 2, 3, 4)) > 0.3).float().mean()) == pytest.approx(0.52, abs=0.1)
+    without = PatchSampler([make_case(1, lesions=0)], small, rng).batch(20)[1]
+    assert not without.any()
+
+
+def test_a_case_smaller_than_the_patch_is_padded_with_zeros(make_case: MakeCase) -> None:
+    sampler = PatchSampler([make_case(1, shape=(12, 30, 10))], settings(), np.random.default_rng(0))
+    images, _ = sampler.batch(10)
+    assert images.shape == (10, 1, 16, 16, 16)
+    assert torch.isfinite(images).all()
+    assert float((images == 0).float().mean()) > 0.5
