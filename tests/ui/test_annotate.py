@@ -152,3 +152,11 @@ def test_keys_cycle_sequences_and_views(reading: Any) -> None:
     assert [layer.visible for layer in reading.controller.images] == [False, True]
     reading.key(Qt.Key.Key_X)
     assert reading.viewer.dims.order == (1, 0, 2)
+
+
+def test_a_neighbour_can_be_clicked_inside_the_circle_of_a_point(reading: Any) -> None:
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    reading.click(world((30.0, 21.0, 9.0)))  # 3 mm away; the circle's radius is 5 mm
+    assert len(reading.stored) == 2

@@ -5,28 +5,45 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from napari_lesion_points.store.study import Study
+
 _OPEN_DOCK = """
 import sys, time
+from pathlib import Path
 import napari
+from qtpy.QtWidgets import QApplication
 viewer = napari.Viewer(show=False)
 started = time.perf_counter()
 _, dock = viewer.window.add_plugin_dock_widget("napari-lesion-points", "Lesion points")
 print(round(time.perf_counter() - started, 3))
 print([name for name in ("torch", "matplotlib.pyplot", "sqlalchemy") if name in sys.modules])
+dock.controller.open_study(Path(sys.argv[1]))
+while not dock.controller.screen.case_ready:
+    QApplication.processEvents()
+viewer.layers["Lesions"].add([7, 20, 20])
+viewer.layers["Lesions"].add([7, -20, 20])
+print(len(viewer.layers["Lesions"].data), "torch" in sys.modules)
 viewer.close()
+QApplication.processEvents()
 """
 
 
-def test_the_dock_opens_at_once_and_loads_neither_torch_nor_the_database() -> None:
-    script = textwrap.dedent(_OPEN_DOCK)
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
-    seconds, loaded = answer.stdout.strip().splitlines()[-2:]
+def test_napari_opens_the_dock_at_once_without_torch_and_closing_the_viewer_ends_all(dataset: Path) -> None:
+    """Through the manifest, as a user does: napari passes a proxy of its viewer."""
+    command = [sys.executable, "-c", textwrap.dedent(_OPEN_DOCK), str(dataset)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert answer.returncode == 0, answer.stderr
+    seconds, loaded, after = answer.stdout.strip().splitlines()[-3:]
     assert loaded == "[]"
     assert float(seconds) < 2.0  # 0.2 s on a free machine; this one may be busy
+    assert after == "1 False"
+    with Study.open(dataset) as study:
+        assert len(study.annotations("sub-01")) == 1
 
 
 def test_every_panel_fits_into_380_pixels(reading: Any) -> None:

@@ -143,7 +143,7 @@ def test_editing_goes_on_while_a_job_runs_and_closing_stops_it(annotated: Any) -
     run_training(annotated, patient)
     annotated.until(lambda: annotated.controller.state.job.running)
     annotated.dock.show_tab("Annotate")
-    annotated.click(tuple(annotated.controller.shown.grid.to_world([[7, 20, 20]])[0]))
+    annotated.click(tuple(annotated.controller.shown.grid.to_world([[7, 35, 12]])[0]))
     assert len(annotated.stored) == 3
     started = time.monotonic()
     annotated.dock.close_session()

@@ -1,23 +1,11 @@
-"""What napari's manifest names: the dock, a menu entry that opens a study, and a simulated patient as sample data."""
+"""What napari's manifest names besides the dock: a menu entry that opens a study, and a sample patient."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from napari import Viewer
-
-    from napari_lesion_points.ui.dock import LesionPointsDock
+from typing import Any
 
 #: The sample patient is the same each time.
 _SAMPLE_SEED = 7
-
-
-def lesion_points_dock(napari_viewer: Viewer) -> LesionPointsDock:
-    """Make the dock for a viewer."""
-    from napari_lesion_points.ui.dock import LesionPointsDock
-
-    return LesionPointsDock(napari_viewer)
 
 
 def open_study_dialog() -> None:

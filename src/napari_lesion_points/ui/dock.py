@@ -41,7 +41,8 @@ class LesionPointsDock(QWidget):
     def __init__(self, napari_viewer: Viewer, runner: Runner = run_spec) -> None:
         super().__init__()
         self.setWindowTitle(DOCK_NAME)
-        self.controller = Controller(napari_viewer)
+        # napari hands plugins a proxy that makes a new object for every layer; ours must be the viewer's own.
+        self.controller = Controller(getattr(napari_viewer, "__wrapped__", napari_viewer))
         self.jobs = JobControl(self.controller, runner)
         self.desk = ReviewDesk(self.controller)
         self.cases = CasesPanel(self.controller)

@@ -18,11 +18,15 @@ from napari_lesion_points.ui import layers
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Points
+    from numpy.typing import NDArray
 
     from napari_lesion_points.ui.layers import DisplayedCase
 
 #: A drag shorter than this on the screen (pixels) is a slip of the hand.
 _SLIP_PIXELS = 4.0
+
+#: A press this close (pixels) to a point's centre grabs it; farther away it adds a neighbour, even inside its circle.
+_GRAB_PIXELS = 8.0
 
 _EDITS = {"added", "removed", "changed"}
 
@@ -159,6 +163,11 @@ class LesionEditor:
         moved = (self.layer.data[row] - self._shown.to_layer([known.world])[0]) * self._shown.grid.spacing
         return float(np.linalg.norm(moved) * self._viewer.scene.camera.zoom)
 
+    def _pixels_between(self, at_layer: NDArray[np.floating], position: Sequence[float]) -> float:
+        """Distance on the screen of a row of the layer and a mouse position."""
+        apart = at_layer * self._shown.grid.spacing - np.asarray(position, dtype=float)
+        return float(np.linalg.norm(apart[list(self._viewer.dims.displayed)]) * self._viewer.scene.camera.zoom)
+
     def _come_last(self) -> None:
         """Let napari's own tool, which was just put in place, act before `_drag` does."""
         self.layer.mouse_drag_callbacks.remove(self._drag)
@@ -172,7 +181,7 @@ class LesionEditor:
         row = layer.get_value(
             event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
         )
-        if row is None:
+        if row is None or self._pixels_between(layer.data[row], event.position) > _GRAB_PIXELS:
             return
         self._on_point = True
         layer.selected_data = {row}

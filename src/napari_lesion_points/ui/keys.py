@@ -79,8 +79,16 @@ class Keys:
             for key, act in actions.items():
                 provider.bind_key(key, lambda _, act=act: act(), overwrite=True)
                 self._bound.append((provider, key))
+        candidates = self._controller.candidate_layer
+        if candidates is not None:  # napari would delete rows of a layer that is not editable
+            for key in ("Delete", "Backspace", "1"):
+                candidates.bind_key(key, lambda _: self._keep_candidates(), overwrite=True)
+                self._bound.append((candidates, key))
         for key, shortcut in self._shortcuts.items():
             shortcut.setEnabled(key in actions)
+
+    def _keep_candidates(self) -> None:
+        self._controller.say("Candidates stay as the model proposed them: reject one in the Review tab (R).", "warning")
 
     @staticmethod
     def _shortcut(dock: QWidget, key: str, act: Action) -> QShortcut:

@@ -27,7 +27,7 @@ _THREADS = 6
 class _Relay(QObject):
     """Carries results from the pool's threads to the thread that made it.
 
-    Its slots are methods of a QObject and its connections queued: Qt would call any other function in the pool's thread.
+    Its slots are methods of a QObject and its connections queued: Qt would call anything else in the pool's thread.
     """
 
     yielded = Signal(object)
