@@ -75,17 +75,19 @@ def demo(
 ) -> None:
     """Simulate a study, train on some cases, find the lesions of the others, compare with the truth, review."""
     from napari_lesion_points.workflow.demo import DemoResult, run_demo
+    from napari_lesion_points.workflow.display import has_display, virtual_display
 
     typer.echo(
         f"About {minutes + 1.5:.0f} minutes: simulate, click, train for {minutes:g}, predict, compare.", err=True
     )
-    show = _ProgressLine()
+    show, events = _ProgressLine(), []
     result: DemoResult | None = None
     for event in run_demo(out, minutes, seed):
         if isinstance(event, DemoResult):
             result = event
         else:
             show(event)
+            events.append(event)
     show.end()
     if result is None:
         raise LesionPointsError("the demonstration ended early")
@@ -94,11 +96,15 @@ def demo(
     typer.echo(f"at the threshold {e.threshold:.2f} that was best in validation:\n")
     typer.echo("   F1    precision  recall   found  missed  false")
     typer.echo(f"  {e.f1:.2f}     {e.precision:.2f}      {e.recall:.2f}    {e.tp:5d}  {e.fn:6d}  {e.fp:5d}\n")
-    if headless:
+    if headless or not has_display():
         from napari_lesion_points.ui.app import take_pictures
 
-        for path in take_pictures(result.study, out, result.predicted[0]):
-            typer.echo(f"picture: {path}")
+        with virtual_display() as drawn:
+            if drawn:
+                for path in take_pictures(result.study, out, annotated=result.annotated[0], events=events):
+                    typer.echo(f"picture: {path}")
+            else:
+                typer.echo("no pictures: there is no display. On Debian and Ubuntu: apt-get install xvfb.", err=True)
         typer.echo(f"everything is in {out}")
     else:
         typer.echo("Opening napari on the most uncertain lesion. Close the window to end.")

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from napari_lesion_points.errors import StudyError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari import Viewer
+
+    from napari_lesion_points.core.events import Event
 
     from napari_lesion_points.ui.dock import LesionPointsDock
 
@@ -81,3 +85,39 @@ def open_study(
     window = open_window(root, store, reader, case, review)
     napari.run()
     window.dock.close_session()
+
+
+def take_pictures(root: Path, out: Path, *, annotated: str, events: Sequence[Event]) -> tuple[Path, ...]:
+    """Save pictures of the whole window at annotate, train and review.
+
+    Parameters
+    ----------
+    root : Path
+        A study with annotations and candidates.
+    out : Path
+        Folder for annotate.png, train.png and review.png.
+    annotated : str
+        The case to show while annotating.
+    events : sequence of Event
+        What the training reported.
+
+    Raises
+    ------
+    StudyError, OutputError
+        If the study cannot be opened or a picture cannot be written.
+    """
+    from napari_lesion_points.ui import staging
+
+    paths = tuple(out / f"{stage}.png" for stage in ("annotate", "train", "review"))
+    window = open_window(root, case=annotated)
+    try:
+        staging.resize(window)
+        staging.annotate_stage(window, annotated)
+        staging.capture(window, paths[0])
+        staging.replay_stage(window, "training", events)
+        staging.capture(window, paths[1])
+        staging.review_stage(window)
+        staging.capture(window, paths[2])
+    finally:
+        window.close()
+    return paths

@@ -44,6 +44,7 @@ class DemoResult:
     """Where the demonstration's files are, and how well it did on the cases without points."""
 
     study: Path
+    annotated: tuple[str, ...]
     predicted: tuple[str, ...]
     evaluation: Evaluation
     lesions: int
@@ -107,7 +108,7 @@ def run_demo(out: Path, minutes: float, seed: int = 0) -> Iterator[Event | DemoR
         out / "candidates.csv", truth, tolerance_mm=TOLERANCE_MM, threshold=describe_model(model).threshold, cases=rest
     )
     write_evaluation(figures, out)
-    yield DemoResult(root, rest, figures, figures.tp + figures.fn)
+    yield DemoResult(root, annotated, rest, figures, figures.tp + figures.fn)
 
 
 def _click(study: Study, cases: tuple[str, ...], truth: tuple[LesionPoint, ...], rng: np.random.Generator) -> int:

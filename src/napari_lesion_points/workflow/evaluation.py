@@ -81,13 +81,16 @@ def evaluate(
     Raises
     ------
     PointsFileError
-        If a table cannot be read, or a candidate has no existence.
+        If a table cannot be read, a candidate has no existence, or no table has any of the cases named.
     """
     found, lesions = read_points(candidates), read_points(truth)
     without = next((p for p in found if math.isnan(p.existence)), None)
     if without:
         raise PointsFileError(f"{candidates}: point {without.id} of {without.case} has no existence; give candidates.")
-    names = sorted({p.case for p in (*found, *lesions)} if cases is None else set(cases))
+    known = {p.case for p in (*found, *lesions)}
+    names = sorted(known if cases is None else {name if name in known else _full(name, known) for name in cases})
+    if cases is not None and not known.intersection(names):
+        raise PointsFileError(f"neither {candidates} nor {truth} has any of the cases {', '.join(names[:5])}.")
     compared = [detections(name, found, lesions) for name in names]
     if threshold is None:
         chosen, figures = best_threshold(compared, tolerance_mm)
@@ -110,6 +113,11 @@ def detections(case: str, candidates: Sequence[LesionPoint], truth: Sequence[Les
         np.array([p.existence for p in mine], dtype=float),
         np.array([p.world for p in truth if p.case == case], dtype=float).reshape(-1, 3),
     )
+
+
+def _full(name: str, known: Collection[str]) -> str:
+    """Return "sub-07" for "07" where that is a case; other names stand for cases without lesions or candidates."""
+    return f"sub-{name}" if f"sub-{name}" in known else name
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> Path:
