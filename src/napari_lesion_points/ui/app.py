@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_lesion_points.core.events import Event
-
     from napari_lesion_points.ui.dock import LesionPointsDock
 
 
