@@ -67,11 +67,11 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything; an earlier demo's is replaced.")] = Path(
         "demo-output"
     ),
-    minutes: Annotated[float, typer.Option(help="Of training.")] = 2.0,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Of training.")] = 2.0,
     headless: Annotated[
         bool, typer.Option("--headless", help="Leave pictures of the window instead of opening it.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of the simulated study and the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated study and the training.")] = 0,
 ) -> None:
     """Simulate a study, train on some cases, find the lesions of the others, compare with the truth, review."""
     from napari_lesion_points.workflow.demo import DemoResult, run_demo
@@ -80,14 +80,16 @@ def demo(
     typer.echo(
         f"About {minutes + 1.5:.0f} minutes: simulate, click, train for {minutes:g}, predict, compare.", err=True
     )
-    show, events = _ProgressLine(), []
+    show = _ProgressLine()
+    training: list[Event] = []
     result: DemoResult | None = None
     for event in run_demo(out, minutes, seed):
         if isinstance(event, DemoResult):
             result = event
         else:
             show(event)
-            events.append(event)
+            if not any(isinstance(e, Finished) for e in training):
+                training.append(event)
     show.end()
     if result is None:
         raise LesionPointsError("the demonstration ended early")
@@ -101,7 +103,7 @@ def demo(
 
         with virtual_display() as drawn:
             if drawn:
-                for path in take_pictures(result.study, out, annotated=result.annotated[0], events=events):
+                for path in take_pictures(result.study, out, annotated=result.annotated[0], events=training):
                     typer.echo(f"picture: {path}")
             else:
                 typer.echo("no pictures: there is no display. On Debian and Ubuntu: apt-get install xvfb.", err=True)
@@ -128,8 +130,8 @@ def open_study(
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
-    cases: Annotated[int, typer.Option(help="Number of patients.")] = 20,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same study.")] = 0,
+    cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same study.")] = 0,
 ) -> None:
     """Write a study of simulated patients with known lesions."""
     from napari_lesion_points.workflow.simulate import simulate_study
@@ -189,10 +191,10 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Budget, wall clock; by default 10.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Budget in epochs instead.")] = None,
     sigma_mm: Annotated[float | None, typer.Option(help="Gaussians' standard deviation; by default 2.")] = None,
-    tolerance_mm: Annotated[float, typer.Option(help="Distance that counts as found, in validation.")] = 6.0,
+    tolerance_mm: Annotated[float, typer.Option(min=0, help="Distance that counts as found, in validation.")] = 6.0,
     init: Annotated[Path | None, typer.Option(help="Model to fine-tune.")] = None,
     device: DeviceOption = "auto",
-    seed: Annotated[int, typer.Option(help="Of weights and patches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and patches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted training in OUT.")] = False,
     store: StoreOption = None,
 ) -> None:
@@ -228,7 +230,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="Folder for heatmaps and candidates.csv.")],
     cases: CasesOption = "",
     device: DeviceOption = "auto",
-    min_existence: Annotated[float, typer.Option(help="Less probable candidates are not kept.")] = 0.1,
+    min_existence: Annotated[float, typer.Option(min=0, max=1, help="Less probable candidates are not kept.")] = 0.1,
     store: StoreOption = None,
 ) -> None:
     """Find candidates: a heatmap per case and one candidates.csv; they are in the study, too, ready for review."""
@@ -279,8 +281,10 @@ def predict(
 def detect(
     heatmap: Annotated[Path, typer.Argument(help="NIfTI, mass per voxel.")],
     out: Annotated[Path, typer.Option(metavar="CSV", help="Table to write.")],
-    sigma_mm: Annotated[float | None, typer.Option(help="By default what the heatmap's header notes, or 2.")] = None,
-    min_existence: Annotated[float, typer.Option(help="Less probable candidates are left out.")] = 0.1,
+    sigma_mm: Annotated[
+        float | None, typer.Option(min=0.1, help="By default what the heatmap's header notes, or 2.")
+    ] = None,
+    min_existence: Annotated[float, typer.Option(min=0, max=1, help="Less probable candidates are left out.")] = 0.1,
 ) -> None:
     """Fit candidates to a heatmap file."""
     from napari_lesion_points.store.points_file import write_points
@@ -296,7 +300,7 @@ def evaluate(
     candidates: Annotated[Path, typer.Option(metavar="CSV", help="Candidates with existence.")],
     truth: Annotated[Path, typer.Option(metavar="CSV", help="True lesions.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
-    tolerance_mm: Annotated[float, typer.Option(help="Greatest distance of a match.")] = 6.0,
+    tolerance_mm: Annotated[float, typer.Option(min=0, help="Greatest distance of a match.")] = 6.0,
     threshold: Annotated[
         float | None, typer.Option(help="Of existence; by default the best one, reported as such.")
     ] = None,

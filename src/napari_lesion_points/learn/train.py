@@ -253,11 +253,11 @@ class _Budget:
         self.validation_s = 0.0
 
     def fraction(self, step: int) -> float:
-        """Return the share used; time for the last validation is set aside."""
+        """Return the share used; time for the last validation is set aside, but no more than half of the budget."""
         if self._seconds is None:
             return min(step / self._steps, 1.0)
         elapsed = time.monotonic() - self._begin
-        return min(elapsed / max(self._seconds - self.validation_s, 1.0), 1.0)
+        return min(elapsed / max(self._seconds - self.validation_s, self._seconds / 2), 1.0)
 
     def seconds_left(self, step: int) -> float:
         """Return the time left, as the pace so far suggests; NaN before the first step."""
