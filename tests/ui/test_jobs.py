@@ -218,3 +218,27 @@ def test_export_and_import_from_the_panel(annotated: Any, tmp_path: Path) -> Non
     annotated.dock.jobs.import_points(table, "")
     annotated.until(lambda: annotated.controller.state.job.outcome == "failed")
     assert "outside" in annotated.dock.message.label.text()
+
+
+def test_a_job_can_follow_at_once(annotated: Any) -> None:
+    """The end of a job's thread comes after its last event, and must not be taken for the end of the next job."""
+    outcomes: list[str] = []
+
+    def quick(_: Any, __: threading.Event) -> Iterator[Event]:
+        yield Finished("returned", f"number {len(outcomes)}")
+        time.sleep(0.2)
+
+    annotated.dock.jobs.runner = quick
+    annotated.dock.show_tab("Train")
+
+    def again(screen: Any) -> None:
+        if screen.state.job.outcome and len(outcomes) < 3:
+            outcomes.append(screen.state.job.reason)
+            annotated.dock.train.start.click()
+
+    annotated.controller.changed.connect(again)
+    annotated.dock.train.start.click()
+    annotated.until(lambda: len(outcomes) == 3)
+    annotated.qtbot.wait(600)
+    assert outcomes == ["number 0", "number 1", "number 2"]
+    assert annotated.controller.state.job.reason == "number 3"

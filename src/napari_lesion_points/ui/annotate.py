@@ -38,6 +38,7 @@ class AnnotatePanel(Section):
         super().__init__()
         self._controller = controller
         self._points: tuple[LesionPoint, ...] = ()
+        self._case = ""
         self.views = {
             name: button(name.capitalize(), partial(controller.set_orientation, name), "Next view: X", True)
             for name in ORIENTATIONS
@@ -127,8 +128,14 @@ class AnnotatePanel(Section):
         self.redo.setText(f"Redo {state.redo_label}".strip())
         self.delete.setEnabled(bool(state.points))
         if state.points != self._points:
+            added = len(state.points) == len(self._points) + 1
             self._points = state.points
             self._draw_points()
+            if added:
+                self.table.scrollToBottom()
+            elif state.shown != self._case:
+                self.table.scrollToTop()
+        self._case = state.shown
 
     def _draw_points(self) -> None:
         self.table.clearSelection()
@@ -139,8 +146,6 @@ class AnnotatePanel(Section):
                 if column == 0:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
                 self.table.setItem(number, column, item)
-        if self._points:
-            self.table.scrollToBottom()
 
     def _row_clicked(self, number: int, _column: int) -> None:
         if number < len(self._points):

@@ -173,17 +173,21 @@ class JobControl(QObject):
         self._controller.update(job=job, notice=Notice(f"{_VERBS[kind]} cannot start: {why}", "error"))
 
     def _start(self, kind: str, title: str, events: Callable[[threading.Event], Iterator[Event]]) -> None:
-        self._stop = threading.Event()
+        self._stop = stop = threading.Event()
         self._finished = False
-        self._controller.update(
-            job=JobState(kind, running=True, title=title, message=title), notice=Notice(f"{title} …")
-        )
+        state = JobState(kind, running=True, title=title, message=title)
+        self._controller.update(job=state, notice=Notice(f"{title} …"))
+
+        def ended(why: str) -> None:
+            if self._stop is stop:  # else the next job has started since this one's last event
+                self._ended(why)
+
         self._task = self._controller.workers.start(
             events,
-            self._stop,
+            stop,
             yielded=self._on_event,
-            returned=lambda _: self._ended("it ended without saying how; see the log."),
-            failed=self._ended,
+            returned=lambda _: ended("it ended without saying how; see the log."),
+            failed=ended,
         )
 
     def _on_event(self, event: Event) -> None:
@@ -268,4 +272,4 @@ def _importing_masks(study: Study, pattern: str, stop: threading.Event) -> Itera
         if stop.is_set() and mask.done < mask.total:
             yield Finished("stopped", f"{read} of {mask.total} masks had been read; their points are kept.")
             return
-    yield Finished("returned", f"{points} points from {read} masks; their cases are marked as done.")
+    yield Finished("returned", f"{points} points from {read} mask{'s' * (read != 1)}; read cases are marked as done.")

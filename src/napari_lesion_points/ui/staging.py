@@ -68,6 +68,17 @@ def show_case(window: Window, case: str = "") -> None:
     settle()
 
 
+def import_masks_stage(window: Window, pattern: str) -> JobState:
+    """Take points from lesion masks (a pattern relative to the study), and return how that ended."""
+    window.dock.show_tab("Export")
+    window.dock.exchange.pattern.setText(pattern)
+    window.dock.exchange.import_masks.click()
+    controller = window.dock.controller
+    wait(lambda: not controller.state.job.running, _READ_TIMEOUT_S, "the masks")
+    settle()
+    return controller.state.job
+
+
 def annotate_stage(window: Window, case: str = "") -> None:
     """Show a case in the Annotate tab, at the slice of its first point."""
     show_case(window, case)
