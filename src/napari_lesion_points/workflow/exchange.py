@@ -1,7 +1,7 @@
 """Points into a study and out of it: tables, 3D Slicer markups, masks and label images.
 
-Importing twice is importing once: a point that is there already stays as it is. Nothing that a reader placed is
-overwritten or removed. Points outside of the case's images are refused, all of a file or none.
+Importing twice is importing once: a point that is there already, by its id or by its place, stays as it is. Nothing
+that a reader placed is overwritten or removed. Points outside of the case's images are refused, all of a file or none.
 """
 
 from __future__ import annotations
@@ -77,7 +77,6 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
         if wanted is None:
             raise PointsFileError(f"{path}: 3D Slicer's files do not name the case; say which case it belongs to.")
         points = [markup.point for markup in read_markups(path, wanted)]
-        points = [replace(p, id=_slicer_id(path, i)) for i, p in enumerate(points)]
     else:
         points = [replace(p, case=study.files_of(p.case).case) for p in read_points(path)]
         points = [p for p in points if wanted in (None, p.case)]
@@ -86,10 +85,13 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
     for name, of_case in groupby(sorted(points, key=lambda p: p.case), key=lambda p: p.case):
         group = tuple(of_case)
         _require_inside(study, path, name, group)
-        known = {a.id for a in study.annotations(name)}
-        new = [p for p in group if p.id not in known]
+        present = study.annotations(name)
+        ids, places = {a.id for a in present}, {_place(a) for a in present}
+        new = {
+            _place(p): p for p in reversed(group) if p.id not in ids and _place(p) not in places
+        }  # the first of equals
         if new:
-            changes.append(Change.adding(*new, label="import"))
+            changes.append(Change.adding(*reversed(new.values()), label="import"))
     for change in changes:
         study.apply(change)
     return tuple(changes)
@@ -219,8 +221,9 @@ def _require_inside(study: Study, path: Path, case: str, points: Sequence[Lesion
         )
 
 
-def _slicer_id(path: Path, index: int) -> str:
-    return uuid.uuid5(_MASK_POINTS, f"{path.resolve()}:{index}").hex
+def _place(point: LesionPoint) -> tuple[float, ...]:
+    """Return where a point is, to the micrometre: beyond what any file of ours rounds to."""
+    return tuple(round(c, 3) for c in point.world)
 
 
 def _case_of(relative: Path, study: Study) -> str:

@@ -134,9 +134,14 @@ def describe_model(path: Path) -> ModelCard:
         raise CheckpointError(f"{weights} is damaged ({error}); train the model again or restore a copy.") from error
     if text is None:
         raise CheckpointError(f"{weights} was not written by napari-lesion-points; choose another model.")
-    values: dict[str, Any] = json.loads(text)
-    if values.get("format") != FORMAT:
-        raise CheckpointError(f"{weights} has format {values.get('format')}; this version reads {FORMAT}: update it.")
+    try:
+        values: Any = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{weights} has a damaged description ({error}); train the model again.") from error
+    if not isinstance(values, dict) or "format" not in values:
+        raise CheckpointError(f"{weights} was not written by napari-lesion-points; choose another model.")
+    if values["format"] != FORMAT:
+        raise CheckpointError(f"{weights} has format {values['format']}; this version reads {FORMAT}: update it.")
     known = {f.name for f in fields(ModelCard)} - {"path"}
     try:
         described: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}

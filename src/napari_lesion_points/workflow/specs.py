@@ -176,7 +176,7 @@ def plan_training(
     TrainingError
         If there is nothing to learn from, cases share no sequence, or a number makes no sense.
     StudyError, CheckpointError
-        If a case is unknown or not annotated, or the model cannot be used.
+        If a case is unknown or not annotated, or the model cannot be used or needs a sequence that a case lacks.
     """
     for name, value in (("minutes", minutes), ("epochs", epochs), ("sigma_mm", sigma_mm)):
         if value is not None and not value > 0:
@@ -188,8 +188,9 @@ def plan_training(
         raise TrainingError(
             f"sigma_mm is {sigma_mm}, but {init} was trained with {parent.sigma_mm}: leave it out, or start anew."
         )
-    aside = [study.files_of(c).case for c in validation]
-    chosen = [study.files_of(c).case for c in cases] or [c for c in study.training_cases() if c not in aside]
+    aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
+    chosen = list(dict.fromkeys(study.files_of(c).case for c in cases))
+    chosen = chosen or [c for c in study.training_cases() if c not in aside]
     both = sorted(set(chosen) & set(aside))
     if both:
         raise TrainingError(f"{', '.join(both)} cannot be for training and for validation; leave out one of the two.")
@@ -206,6 +207,9 @@ def plan_training(
         aside = _hold_out(chosen, points, seed)
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
+    if parent:
+        for f in files:
+            parent.require(f.sequences, f.case)
     return TrainSpec(
         out=str(out),
         cases=tuple(_spec_case(f, points[f.case], f.case in aside) for f in files),
@@ -253,7 +257,10 @@ def resume_training(model: Path) -> TrainSpec:
     job, state = model / "job.json", model / "resume.safetensors"
     if not (job.is_file() and state.is_file()):
         raise TrainingError(f"{model} holds no interrupted training; start a new one.")
-    spec = from_json(job.read_text(encoding="utf-8"))
+    try:
+        spec = from_json(job.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{job} is damaged ({error!r}); start a new training.") from error
     if not isinstance(spec, TrainSpec):
         raise TrainingError(f"{job} is not a training job; start a new one.")
     return replace(spec, resume=True, out=str(model))

@@ -1,0 +1,285 @@
+"""Points into a study and out of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from napari_lesion_points.core.components import component_centres
+from napari_lesion_points.core.geometry import Grid, Volume
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
+from napari_lesion_points.errors import OutputError, PointsFileError, StudyError
+from napari_lesion_points.store.cases import reference_grid
+from napari_lesion_points.store.points_file import read_points, write_points
+from napari_lesion_points.store.study import Study
+from napari_lesion_points.store.volumes import read_labels, read_volume, write_volume
+from napari_lesion_points.workflow.exchange import (
+    EXPORT_FORMATS,
+    ExportFormat,
+    export_study,
+    import_points,
+    points_from_masks,
+)
+
+
+@pytest.fixture
+def study(blob_study: Path) -> Iterator[Study]:
+    with Study.open(blob_study, reader="ada") as opened:
+        yield opened
+
+
+def places(study: Study) -> dict[str, list[tuple[float, ...]]]:
+    return {c: sorted(tuple(np.round(p.world, 4)) for p in study.annotations(c)) for c in study.case_names}
+
+
+def test_importing_twice_is_importing_once(study: Study) -> None:
+    # The table of the truth has no reader and its points may have no ids of their own.
+    table = study.root / "truth.csv"
+    write_points(table, [p for p in read_points(table) if p.case != "sub-03"])
+    bare = study.root / "bare.csv"
+    bare.write_text("case,x_mm,y_mm,z_mm\n" + "".join(
+        f"{p.case.removeprefix('sub-')},{p.world[0]},{p.world[1]},{p.world[2]}\n" for p in read_points(table)
+    ))  # fmt: skip
+    assert [c.case for c in import_points(study, bare)] == ["sub-01", "sub-02"]
+    for path in (bare, table):
+        assert import_points(study, path) == ()
+    assert [len(study.annotations(c)) for c in study.case_names] == [3, 3, 0, 0]
+    assert {p.origin for p in study.annotations()} == {Origin.IMPORTED}
+    study.apply(study.history("sub-01")[0].change.inverse())
+    assert study.annotations("sub-01") == ()
+
+
+def test_a_point_that_a_reader_moved_is_not_brought_back(study: Study) -> None:
+    table = study.root / "truth.csv"
+    import_points(study, table)
+    first = study.annotations("sub-01")[0]
+    study.apply(Change.moving(first, (0.0, 0.0, 0.0)))
+    assert import_points(study, table) == ()
+    assert len(study.annotations("sub-01")) == 3
+
+
+def test_one_case_of_a_table_can_be_taken(study: Study) -> None:
+    changes = import_points(study, study.root / "truth.csv", "02")
+    assert [c.case for c in changes] == ["sub-02"]
+    assert study.state("sub-02") is CaseState.IN_PROGRESS
+    assert study.state("sub-01") is CaseState.NEW
+
+
+def test_points_outside_the_images_are_refused_all_of_the_file(study: Study) -> None:
+    table = study.root / "truth.csv"
+    write_points(table, [*read_points(table), LesionPoint("sub-03", (0, 0, 400))])
+    with pytest.raises(PointsFileError, match=r"1 of 4 points lie outside the images of sub-03.*400\.0"):
+        import_points(study, table)
+    assert not study.annotations()
+
+
+def test_files_that_cannot_be_placed_are_refused(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(PointsFileError, match="say which case"):
+        import_points(study, tmp_path / "a.mrk.json")
+    table = tmp_path / "points.csv"
+    table.write_text("case,x_mm,y_mm,z_mm\nsub-77,0,0,0\n")
+    with pytest.raises(StudyError, match="sub-77"):
+        import_points(study, table)
+    assert not study.annotations()
+
+
+def test_candidates_come_in_only_once_a_reader_accepted_them(study: Study, tmp_path: Path) -> None:
+    table = tmp_path / "candidates.csv"
+    write_points(
+        table,
+        [
+            LesionPoint("sub-01", (k, 0, 0), f"id{k}", 0.5, 0.5, 1.0, Origin.MODEL, verdict)
+            for k, verdict in enumerate(Verdict)
+        ],
+    )
+    import_points(study, table)
+    assert {p.verdict for p in study.annotations()} == {Verdict.ACCEPTED, Verdict.MOVED}
+    assert {p.origin for p in study.annotations()} == {Origin.MODEL}
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+def test_tables_come_back_equal(study: Study, tmp_path: Path, format: ExportFormat) -> None:
+    import_points(study, study.root / "truth.csv")
+    candidate = LesionPoint("sub-02", (1, 2, 3), existence=0.5, mass=0.5, entropy=1.0, origin=Origin.MODEL)
+    study.add_candidates("sub-02", [candidate], "m", 2.0)
+    written = export_study(study, tmp_path / "out", format)
+    assert [p.name for p in written] == [f"points.{format}", f"candidates.{format}"]
+    assert read_points(written[0]) == study.annotations()
+    assert read_points(written[1]) == study.candidates()
+    assert import_points(study, written[0]) == ()
+    with Study.open(study.root, tmp_path / "other") as other:
+        import_points(other, written[0])
+        assert set(other.annotations()) == set(study.annotations())
+
+
+def test_slicers_files_come_back_in_place(study: Study, tmp_path: Path) -> None:
+    import_points(study, study.root / "truth.csv")
+    written = export_study(study, tmp_path / "out", "slicer")
+    assert [p.name for p in written] == [f"sub-0{k}.mrk.json" for k in (1, 2, 3)]
+    position = json.loads(written[0].read_text())["markups"][0]["controlPoints"][0]["position"]
+    x, y, z = study.annotations("sub-01")[0].world
+    assert_allclose(position, [-x, -y, z])
+    assert import_points(study, written[0], "sub-01") == ()
+    with Study.open(study.root, tmp_path / "other") as other:
+        for path in written:
+            import_points(other, path, path.name.split(".")[0])
+        assert places(other) == places(study)
+
+
+def test_a_point_placed_anew_in_slicer_is_taken_whatever_its_row(study: Study, tmp_path: Path) -> None:
+    import_points(study, study.root / "truth.csv")
+    path = export_study(study, tmp_path, "slicer")[0]
+    content = json.loads(path.read_text())
+    points = content["markups"][0]["controlPoints"]
+    points[0]["position"] = [1.0, 2.0, 3.0]  # one is deleted there and another placed: the same number of rows
+    path.write_text(json.dumps(content))
+    with Study.open(study.root, tmp_path / "other") as other:
+        import_points(other, path, "sub-01")
+        points.pop(1)
+        points.append({**points[0], "id": "9", "position": [4.0, 5.0, 6.0]})
+        path.write_text(json.dumps(content))
+        (change,) = import_points(other, path, "sub-01")
+        assert [after.world for _, after in change.annotations.values() if after] == [(-4.0, -5.0, 6.0)]
+        import_points(other, path, "sub-02")  # the same list for a second case clashes with nothing
+        assert len(other.annotations("sub-02")) == 3
+
+
+def test_label_images_hold_each_point_and_its_row(study: Study, tmp_path: Path) -> None:
+    import_points(study, study.root / "truth.csv")
+    heatmap = study.heatmap_path("sub-02")
+    grid = reference_grid(study.files_of("sub-02"))
+    write_volume(heatmap, Volume(np.ones(grid.shape, np.float32), grid))
+    written = export_study(study, tmp_path / "out", "nifti")
+    names = [
+        "points.csv",
+        "sub-01_points.nii.gz",
+        "sub-02_points.nii.gz",
+        "sub-02_heatmap.nii.gz",
+        "sub-03_points.nii.gz",
+    ]
+    assert [p.name for p in written] == names
+    rows = [p for p in read_points(written[0]) if p.case == "sub-02"]
+    labels = read_labels(written[2])
+    assert labels.grid.same_as(grid)
+    found = component_centres(labels)
+    assert found.labels.tolist() == [1, 2, 3]
+    assert_allclose(found.centers_world, [p.world for p in rows], atol=1.5)  # half a voxel of 2 mm, per axis
+    assert read_volume(written[3]).data.all()
+    again = export_study(study, tmp_path / "out", "nifti")
+    assert again == written
+
+
+def test_masks_become_points_and_done(study: Study) -> None:
+    grid = reference_grid(study.files_of("sub-01"))
+    masks = study.root / "derivatives" / "masks"
+    data = np.zeros(grid.shape, np.uint8)
+    data[5:8, 6, 7] = 1
+    data[15:18, 20:23, 10] = 1
+    data[20, 5, 5] = 1  # a single voxel is no lesion
+    write_volume(masks / "sub-01" / "sub-01_mask.nii.gz", Volume(data, grid))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[5:8, 6, 7], labels[8:11, 6, 7] = 4, 9  # touching, but labelled
+    write_volume(masks / "sub-02" / "sub-02_mask.nii.gz", Volume(labels, grid))
+    write_volume(masks / "sub-04" / "sub-04_mask.nii.gz", Volume(np.zeros(grid.shape, np.uint8), grid))
+
+    read = list(points_from_masks(study, "derivatives/masks/**/*_mask.nii.gz"))
+    assert [(r.done, r.total, r.case, r.points) for r in read] == [
+        (1, 3, "sub-01", 2),
+        (2, 3, "sub-02", 2),
+        (3, 3, "sub-04", 0),
+    ]
+    expected = {"sub-01": [[6, 6, 7], [16, 21, 10]], "sub-02": [[6, 6, 7], [9, 6, 7]]}
+    for case, centers_vox in expected.items():
+        assert_allclose([p.world for p in study.annotations(case)], grid.to_world(centers_vox), atol=1e-6)
+        assert {(p.origin, p.reader) for p in study.annotations(case)} == {(Origin.MASK, "ada")}
+    assert [study.state(c) for c in study.case_names] == [CaseState.DONE] * 2 + [CaseState.NEW, CaseState.DONE]
+    assert study.training_cases() == ("sub-01", "sub-02", "sub-04")
+
+    moved = study.annotations("sub-01")[0]
+    study.apply(Change.moving(moved, (0, 0, 0)))
+    before = (study.annotations(), [len(study.history(c)) for c in study.case_names])
+    list(points_from_masks(study, "derivatives/masks/**/*_mask.nii.gz"))
+    assert (study.annotations(), [len(study.history(c)) for c in study.case_names]) == before
+
+
+@pytest.mark.parametrize("pattern", ["nothing/*.nii.gz", "", "/etc/*"])
+def test_a_pattern_without_masks_is_an_error(study: Study, pattern: str) -> None:
+    with pytest.raises(StudyError, match=r"matches|pattern"):
+        list(points_from_masks(study, pattern))
+
+
+def test_a_mask_of_no_case_is_an_error_before_anything_is_stored(study: Study) -> None:
+    grid = Grid((9, 9, 9), np.eye(4))
+    mask = Volume(np.ones(grid.shape, np.uint8), grid)
+    for name in ("sub-01", "sub-99"):
+        write_volume(study.root / "masks" / f"{name}_mask.nii.gz", mask)
+    with pytest.raises(StudyError, match="sub-99"):
+        list(points_from_masks(study, "masks/*.nii.gz"))
+    assert not study.annotations()
+
+
+def test_an_unknown_format_and_a_file_in_the_way_are_errors(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="'xml'"):
+        export_study(study, tmp_path, "xml")  # type: ignore[arg-type]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        export_study(study, tmp_path / "file", "csv")
+
+
+@pytest.mark.parametrize("format", EXPORT_FORMATS)
+def test_a_study_without_points_exports_an_empty_table_at_most(
+    study: Study, tmp_path: Path, format: ExportFormat
+) -> None:
+    written = export_study(study, tmp_path, format)
+    assert [p.stem for p in written] == ([] if format == "slicer" else ["points"])
+    assert all(read_points(p) == () for p in written)
+
+
+EXPORT = """
+import sys
+from pathlib import Path
+from napari_lesion_points.store.study import Study
+from napari_lesion_points.workflow.exchange import EXPORT_FORMATS, export_study
+
+with Study.open(Path(sys.argv[1])) as study:
+    for number in range(10**6):
+        for format in EXPORT_FORMATS:
+            export_study(study, Path(sys.argv[2]), format)
+        print(number, flush=True)
+"""
+
+
+def test_an_export_that_is_killed_leaves_whole_files_and_the_study(study: Study, tmp_path: Path) -> None:
+    import_points(study, study.root / "truth.csv")
+    before = study.annotations()
+    out = tmp_path / "out"
+    moments = random.Random(4)
+    for _ in range(2):
+        child = subprocess.Popen(
+            [sys.executable, "-c", EXPORT, str(study.root), str(out)], stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        child.stdout.readline()
+        time.sleep(moments.uniform(0, 0.1))
+        child.kill()
+        child.communicate()
+        for path in (p for p in out.iterdir() if not p.name.startswith(".")):
+            if path.name.endswith(".nii.gz"):
+                assert read_labels(path).data.max() == 3
+            elif path.name.startswith("points"):
+                assert read_points(path) == before
+            else:
+                assert len(json.loads(path.read_text())["markups"][0]["controlPoints"]) == 3
+        with Study.open(study.root) as again:
+            assert again.annotations() == before
+    shutil.rmtree(out)

@@ -1,0 +1,249 @@
+"""What travels between processes arrives as it left, and what cannot be trained is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_lesion_points.core.events import (
+    CasePredicted,
+    Event,
+    Finished,
+    LossPoint,
+    Progress,
+    Started,
+    Validation,
+)
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
+from napari_lesion_points.errors import CheckpointError, StudyError, TrainingError
+from napari_lesion_points.store.cases import CaseFiles
+from napari_lesion_points.store.study import Study
+from napari_lesion_points.workflow.specs import (
+    DEFAULT_MINUTES,
+    DEFAULT_SIGMA_MM,
+    PredictSpec,
+    SpecCase,
+    TrainSpec,
+    from_json,
+    plan_prediction,
+    plan_training,
+    resume_training,
+    to_json,
+)
+from napari_lesion_points.workflow.wire import decode, encode
+
+WriteModel = Callable[..., Path]
+
+NUMBER = st.floats(-1e9, 1e9) | st.just(math.nan)
+CANDIDATE = st.builds(
+    LesionPoint,
+    case=st.text(min_size=1),
+    world=st.tuples(*[st.floats(-500, 500)] * 3),
+    id=st.text("0123456789abcdef", min_size=1),
+    existence=st.floats(0, 1) | st.just(math.nan),
+    mass=NUMBER,
+    entropy=st.floats(0, 1) | st.just(math.nan),
+    origin=st.sampled_from(Origin),
+    verdict=st.sampled_from(Verdict),
+    reader=st.text(),
+    created_utc=st.just("2026-01-01T00:00:00+00:00"),
+)
+EVENT = st.one_of(
+    st.builds(Started, st.text(), st.text()),
+    st.builds(Progress, st.text(), NUMBER, NUMBER, NUMBER, st.text()),
+    st.builds(LossPoint, NUMBER, st.integers(), NUMBER),
+    st.builds(Validation, NUMBER, st.integers(), NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, st.booleans()),
+    st.builds(
+        CasePredicted, st.text(), st.text(), st.tuples() | st.tuples(CANDIDATE, CANDIDATE), st.just(2.0), st.just(0.3)
+    ),
+    st.builds(Finished, st.sampled_from(["returned", "failed", "stopped"]), st.text(), st.text()),
+)
+
+
+@given(EVENT)
+def test_every_event_arrives_as_it_left(event: Event) -> None:
+    line = encode(event)
+    assert "\n" not in line
+    assert line.isascii()
+    # repr, because a NaN that was built anew equals nothing
+    assert repr(decode(line)) == repr(event)
+
+
+@given(EVENT, st.floats(0, 1, exclude_max=True))
+def test_a_part_of_a_line_is_no_event(event: Event, share: float) -> None:
+    line = encode(event)
+    with pytest.raises(ValueError, match=r"no event|of this version|line 1"):
+        decode(line[: int(share * len(line))])
+
+
+@pytest.mark.parametrize(
+    "line", ["", "3", "[]", "{}", "null", '{"event": "Sneezed"}', '{"event": "Started"}', "warning: x"]
+)
+def test_what_a_library_prints_is_no_event(line: str) -> None:
+    with pytest.raises(ValueError, match=r"no event|of this version|line 1"):
+        decode(line)
+
+
+CASES = (
+    SpecCase("sub-01", {"FLAIR": "a/b.nii.gz", "T1w": "c.nii"}, ((1.5, -2.25, 1e-7), (0.1, 0.2, 0.3)), True),
+    SpecCase("sub-02_ses-ü", {"FLAIR": "x.nii"}),
+)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TrainSpec("out", CASES, ("FLAIR",), 2.5, None, 1.75, (1.0, 1.1, 3.0), "model", "cpu", 7, 4.0, True),
+        TrainSpec("out", (), (), None, 3),
+        PredictSpec("model", CASES, "heatmaps", "cuda:1", 0.05),
+    ],
+)
+def test_a_spec_survives_its_file(spec: TrainSpec | PredictSpec) -> None:
+    assert from_json(to_json(spec)) == spec
+    assert hash(to_json(spec)) == hash(to_json(from_json(to_json(spec))))
+
+
+@pytest.fixture
+def study(blob_study: Path) -> Any:
+    """sub-01 to sub-03 with a point each, sub-04 without any."""
+    with Study.open(blob_study, reader="ada") as opened:
+        for k, case in enumerate(opened.case_names[:3]):
+            opened.apply(Change.adding(LesionPoint(case, (k, 2, 3))))
+        yield opened
+
+
+def test_a_plan_is_a_snapshot_of_the_points(study: Study, tmp_path: Path) -> None:
+    spec = plan_training(study, out=tmp_path / "model", seed=5)
+    study.apply(Change.adding(LesionPoint("sub-01", (9, 9, 9))))
+    assert [(c.case, c.points_world, c.validation) for c in spec.cases] == [
+        ("sub-01", ((0, 2, 3),), False),
+        ("sub-02", ((1, 2, 3),), False),
+        ("sub-03", ((2, 2, 3),), False),
+    ]
+    assert spec.sequences == ("FLAIR", "T1w")
+    assert (spec.minutes, spec.epochs, spec.sigma_mm, spec.seed) == (DEFAULT_MINUTES, None, DEFAULT_SIGMA_MM, 5)
+    assert spec.summary == "3 cases, 3 points"
+    assert all(Path(path).is_file() for c in spec.cases for path in c.sequences.values())
+
+
+def test_cases_are_chosen_by_name_and_done_without_lesions_counts(study: Study, tmp_path: Path) -> None:
+    study.set_state("sub-04", CaseState.DONE)
+    spec = plan_training(study, out=tmp_path, cases=["04", "sub-01", "01"], validation=["03", "03"], epochs=2)
+    assert [(c.case, len(c.points_world), c.validation) for c in spec.cases] == [
+        ("sub-04", 0, False),
+        ("sub-01", 1, False),
+        ("sub-03", 1, True),
+    ]
+    assert (spec.minutes, spec.epochs) == (None, 2)
+    rest = plan_training(study, out=tmp_path, validation=["sub-02"])
+    assert [c.case for c in rest.cases if not c.validation] == ["sub-01", "sub-03", "sub-04"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"minutes": 0}, TrainingError, "minutes is 0"),
+        ({"minutes": math.nan}, TrainingError, "minutes is nan"),
+        ({"epochs": -1}, TrainingError, "epochs is -1"),
+        ({"sigma_mm": 0.0}, TrainingError, "sigma_mm is 0"),
+        ({"minutes": 1, "epochs": 1}, TrainingError, "not both"),
+        ({"cases": ["sub-09"]}, StudyError, "sub-09"),
+        ({"cases": ["sub-04"]}, StudyError, "sub-04: no points yet"),
+        ({"validation": ["sub-04"]}, StudyError, "sub-04: no points yet"),
+        ({"cases": ["sub-01"], "validation": ["01"]}, TrainingError, "sub-01 cannot be"),
+        ({"cases": (), "validation": ["01", "02", "03"]}, TrainingError, "no case has points"),
+        ({"init": Path("nowhere")}, CheckpointError, "nowhere"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(
+    study: Study, tmp_path: Path, arguments: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        plan_training(study, out=tmp_path, **arguments)
+
+
+def test_a_study_without_points_has_nothing_to_learn(blob_study: Path, tmp_path: Path) -> None:
+    with Study.open(blob_study) as empty, pytest.raises(TrainingError, match="no case has points"):
+        plan_training(empty, out=tmp_path)
+
+
+def test_cases_that_share_no_sequence_cannot_be_trained_together(study: Study, tmp_path: Path) -> None:
+    flair = study.root / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz"
+    t1 = study.root / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    flair.unlink()
+    with Study.open(study.root) as opened:
+        assert plan_training(opened, out=tmp_path).sequences == ("T1w",)
+    t1.unlink()
+    with Study.open(study.root) as opened, pytest.raises(TrainingError, match="no sequence in common"):
+        plan_training(opened, out=tmp_path)
+
+
+def test_fine_tuning_keeps_what_the_model_is(study: Study, tmp_path: Path, write_model: WriteModel) -> None:
+    model = write_model(tmp_path / "model", sequences=["T1w"])
+    spec = plan_training(study, out=tmp_path / "new", init=model, sigma_mm=2.5)
+    assert (spec.init, spec.sequences, spec.sigma_mm, spec.spacing_mm) == (str(model), ("T1w",), 2.5, (2.0, 2.0, 2.0))
+    with pytest.raises(TrainingError, match=r"trained with 2\.5"):
+        plan_training(study, out=tmp_path / "new", init=model, sigma_mm=2.0)
+    write_model(tmp_path / "model", sequences=["FLAIR", "T2w"])
+    with pytest.raises(CheckpointError, match="sub-01 has no T2w"):
+        plan_training(study, out=tmp_path / "new", init=model)
+
+
+def test_from_five_cases_on_a_fifth_is_held_out(tmp_path: Path) -> None:
+    root = tmp_path / "many"
+    for k in range(23):
+        (root / f"sub-{k:02}" / "anat").mkdir(parents=True)
+        (root / f"sub-{k:02}" / "anat" / f"sub-{k:02}_FLAIR.nii.gz").touch()
+    with Study.open(root) as many:
+        for case in many.case_names[:20]:
+            for k in range(int(case[-2:]) % 5):
+                many.apply(Change.adding(LesionPoint(case, (k, 0, 0))))
+            many.set_state(case, CaseState.DONE)
+        spec = plan_training(many, out=tmp_path / "m", seed=1)
+        aside = [c for c in spec.cases if c.validation]
+        assert (len(spec.cases), len(aside)) == (20, 4)
+        assert len({c.case for c in spec.cases}) == 20
+        # with lesions as often as the rest: neither the richest nor the poorest only
+        assert 1 <= sum(len(c.points_world) for c in aside) / len(aside) <= 3
+        assert spec == plan_training(many, out=tmp_path / "m", seed=1)
+        others = {
+            tuple(c.case for c in plan_training(many, out=tmp_path, seed=s).cases if c.validation) for s in range(5)
+        }
+        assert len(others) > 1
+        few = plan_training(many, out=tmp_path, cases=["01", "02", "03", "04"])
+        assert not [c for c in few.cases if c.validation]
+        five = plan_training(many, out=tmp_path, cases=["01", "02", "03", "04", "05"])
+        assert len([c for c in five.cases if c.validation]) == 1
+
+
+def test_a_prediction_needs_the_models_sequences(tmp_path: Path, write_model: WriteModel) -> None:
+    model = write_model(tmp_path / "model")
+    files = CaseFiles("sub-01", {"FLAIR": Path("a"), "T1w": Path("b"), "T2w": Path("c")})
+    spec = plan_prediction([files], model=model, heatmaps=tmp_path / "out", device="cpu")
+    assert spec == PredictSpec(
+        str(model), (SpecCase("sub-01", {"FLAIR": "a", "T1w": "b", "T2w": "c"}),), str(tmp_path / "out"), "cpu"
+    )
+    with pytest.raises(CheckpointError, match="sub-02 has no T1w"):
+        plan_prediction([CaseFiles("sub-02", {"FLAIR": Path("a")})], model=model, heatmaps=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "{}", "[]", '{"job": "TrainSpec", "cases": []}', to_json(PredictSpec("m", (), "h"))]
+)
+def test_only_an_interrupted_training_can_go_on(tmp_path: Path, text: str) -> None:
+    with pytest.raises(TrainingError, match="no interrupted training"):
+        resume_training(tmp_path)
+    (tmp_path / "resume.safetensors").touch()
+    (tmp_path / "job.json").write_text(text)
+    with pytest.raises(TrainingError, match=r"job\.json"):
+        resume_training(tmp_path)
+    spec = TrainSpec("elsewhere", CASES, ("FLAIR",))
+    (tmp_path / "job.json").write_text(to_json(spec))
+    resumed = resume_training(tmp_path)
+    assert (resumed.resume, resumed.out, resumed.cases) == (True, str(tmp_path), CASES)
