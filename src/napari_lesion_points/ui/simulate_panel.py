@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import Container, FileEdit, Label, ProgressBar, PushButton, SpinBox
 
 from napari_lesion_points.ui.worker import Workers
@@ -17,7 +18,7 @@ class SimulatePanel(Container[Any]):
     """Form of folder, number of patients and seed; the study is written in a thread."""
 
     def __init__(self) -> None:
-        self.folder = FileEdit(mode="d", label="New folder", value=Path.home() / "simulated-study")
+        self.folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, label="New folder", value=Path.home() / "simulated-study")
         self.cases = SpinBox(label="Patients", min=1, max=500, value=20)
         self.seed = SpinBox(label="Seed", min=0, max=999_999, value=0, tooltip="The same seed gives the same study.")
         self.button = PushButton(text="Simulate")
@@ -35,7 +36,7 @@ class SimulatePanel(Container[Any]):
         self.bar.max, self.bar.value, self.bar.visible = self.cases.value, 0, True
         self._workers.start(
             simulate_study,
-            Path(self.folder.value),
+            Path(str(self.folder.value)),
             self.cases.value,
             self.seed.value,
             yielded=self._show,
