@@ -1,6 +1,6 @@
 """Make the pictures of the guide from a study: annotate, train, predict, review, each by the window's own buttons.
 
-    python docs/make_screenshots.py STUDY --store /tmp/store --masks "derivatives/**/*sub-07*mask.nii.gz" \
+    python docs/make_screenshots.py STUDY --store STORE --masks "derivatives/**/*sub-07*mask.nii.gz" \
         --annotate sub-07 --predict sub-26 --minutes 2
 
 Needs a display (or `xvfb-run -a -s "-screen 0 1440x900x24"`). What is written to the store stays there.

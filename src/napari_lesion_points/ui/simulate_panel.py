@@ -18,7 +18,9 @@ class SimulatePanel(Container[Any]):
     """Form of folder, number of patients and seed; the study is written in a thread."""
 
     def __init__(self) -> None:
-        self.folder = FileEdit(mode=FileDialogMode.EXISTING_DIRECTORY, label="New folder", value=Path.home() / "simulated-study")
+        self.folder = FileEdit(
+            mode=FileDialogMode.EXISTING_DIRECTORY, label="New folder", value=Path.home() / "simulated-study"
+        )
         self.cases = SpinBox(label="Patients", min=1, max=500, value=20)
         self.seed = SpinBox(label="Seed", min=0, max=999_999, value=0, tooltip="The same seed gives the same study.")
         self.button = PushButton(text="Simulate")
