@@ -117,8 +117,9 @@ def hand(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Iterator[Hand]:
     dock = LesionPointsDock(viewer)
     viewer.window.add_dock_widget(dock, name="Lesion points", area="right", add_vertical_stretch=False)
     qtbot.wait(100)
+    end = dock.close_session
     yield Hand(qtbot, viewer, dock)
-    dock.close_session()
+    end()
 
 
 @pytest.fixture

@@ -242,3 +242,24 @@ def test_a_job_can_follow_at_once(annotated: Any) -> None:
     annotated.qtbot.wait(600)
     assert outcomes == ["number 0", "number 1", "number 2"]
     assert annotated.controller.state.job.reason == "number 3"
+
+
+@pytest.mark.parametrize("way", ["viewer", "dock"])
+def test_closing_viewer_or_dock_stops_the_job(annotated: Any, way: str) -> None:
+    stopped = threading.Event()
+
+    def patient(_: Any, stop: threading.Event) -> Iterator[Event]:
+        yield Started("1 case", "CPU")
+        stop.wait(20)
+        stopped.set()
+        yield Finished("stopped", "")
+
+    run_training(annotated, patient)
+    annotated.until(lambda: annotated.controller.state.job.running)
+    controller = annotated.controller
+    if way == "viewer":
+        annotated.viewer.close()
+    else:
+        annotated.viewer.window.remove_dock_widget(annotated.dock)
+    annotated.until(lambda: controller.closed)
+    assert stopped.is_set()

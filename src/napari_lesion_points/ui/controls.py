@@ -52,6 +52,17 @@ def wrapped(text: str = "") -> QLabel:
     return label
 
 
+def legend() -> QLabel:
+    """Make the legend of the markers in the image."""
+    label = wrapped(
+        "◎ not reviewed   ★ accepted   ◆ moved   ✕ rejected\n"
+        "Their colour and number: existence, 0 to 1, as in the colour bar.\n"
+        "○ cyan circle: a lesion point, placed or accepted by a reader."
+    )
+    label.setStyleSheet("color: #b8bcc6;")
+    return label
+
+
 class ElidedLabel(QLabel):
     """A path or name that is shortened in its middle to the room there is; the tip has all of it."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.annotate import AnnotatePanel
@@ -81,11 +83,22 @@ class LesionPointsDock(QWidget):
         self.keys = Keys(self.controller, self.desk, self)
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
-        # The panels are gone when these run: what they call must not touch a widget.
-        self.destroyed.connect(self.close_session)
-        application = QApplication.instance()
+        self._docked = False
+        self.close_session = partial(_end, self.controller, self.jobs, self.desk, self.keys)
+        # Not a method: Qt calls none of an object that is being destroyed.
+        self.destroyed.connect(lambda _=None, end=self.close_session: end())
+        application, itself = QApplication.instance(), weakref.ref(self)
         if application is not None:
-            application.aboutToQuit.connect(self.close_session)
+            application.aboutToQuit.connect(lambda: _end_of(itself()))
+
+    def event(self, event: QEvent) -> bool:
+        """End the session when the dock is taken out of the window."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                self.close_session()
+        return bool(super().event(event))
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Return the width that suits a small laptop."""
@@ -94,16 +107,6 @@ class LesionPointsDock(QWidget):
     def show_tab(self, name: str) -> None:
         """Bring a tab to the front."""
         self.tabs.setCurrentIndex(TABS.index(name))
-
-    def close_session(self) -> None:
-        """Stop what runs, unbind keys, and let go of the study. Safe to call twice."""
-        if self.controller.closed:
-            return
-        self.jobs.close()
-        self.desk.close()
-        self.keys.close()
-        clear_letters(self.controller.viewer)
-        self.controller.close()
 
     def _tab_chosen(self, index: int) -> None:
         name = TABS[index]
@@ -119,3 +122,19 @@ class LesionPointsDock(QWidget):
         self.cases.show_screen(screen)
         self._panels[TABS.index(screen.state.tab)].show_screen(screen)
         self.message.show_notice(screen.state.notice, screen.hint)
+
+
+def _end_of(dock: LesionPointsDock | None) -> None:
+    """End the session of a dock that is still there when the application quits."""
+    if dock is not None:
+        dock.close_session()
+
+
+def _end(controller: Controller, jobs: JobControl, desk: ReviewDesk, keys: Keys) -> None:
+    """Stop what runs, unbind keys, and let go of the study. Safe to call twice, and when the widgets are gone."""
+    if not controller.closed:
+        jobs.close()
+        desk.close()
+        keys.close()
+        clear_letters(controller.viewer)
+        controller.close()

@@ -91,6 +91,7 @@ class JobControl(QObject):
 
     def predict(self, model: str, cases: tuple[str, ...], device: str) -> None:
         """Predict cases with a model; candidates are stored as they come."""
+        from napari_lesion_points.workflow.jobs import storing
         from napari_lesion_points.workflow.specs import plan_prediction
 
         study = self._controller.study
@@ -104,7 +105,7 @@ class JobControl(QObject):
             self._refuse("predict", str(error))
             return
         title = f"Predicting {cases[0]}" if len(cases) == 1 else f"Predicting {len(cases)} cases"
-        self._start("predict", title, lambda stop: _storing(study, model, self.runner(spec, stop)))
+        self._start("predict", title, lambda stop: storing(study, self.runner(spec, stop), model))
 
     def export(self, folder: Path, formats: tuple[ExportFormat, ...]) -> None:
         """Write the study's points in some formats."""
@@ -230,14 +231,6 @@ def _new_model(folder: Path) -> Path:
     taken = {path.name for path in folder.glob("model-*")} if folder.is_dir() else set()
     number = next(n for n in range(1, 10_000) if f"model-{n:03d}" not in taken)
     return folder / f"model-{number:03d}"
-
-
-def _storing(study: Study, model: str, events: Iterator[Event]) -> Iterator[Event]:
-    """Store the candidates of each predicted case before its event goes to the window. Runs in a worker."""
-    for event in events:
-        if isinstance(event, CasePredicted):
-            study.add_candidates(event.case, event.candidates, model, event.sigma_mm)
-        yield event
 
 
 def _exporting(study: Study, folder: Path, formats: tuple[ExportFormat, ...], stop: threading.Event) -> Iterator[Event]:

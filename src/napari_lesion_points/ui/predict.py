@@ -6,18 +6,10 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QProgressBar, QSlider, QVBoxLayout
 
 from napari_lesion_points.ui.controller import Controller
-from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, caption, row, wrapped
+from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, caption, legend, row, wrapped
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.session import Screen
 from napari_lesion_points.ui.train_panel import model_name
-
-_LEGEND = (
-    "<table cellspacing='3'>"
-    "<tr><td>◎&nbsp;ring</td><td>not reviewed</td><td>&nbsp;&nbsp;★&nbsp;star, green rim</td><td>accepted</td></tr>"
-    "<tr><td>◆&nbsp;amber rim</td><td>moved</td><td>&nbsp;&nbsp;✕&nbsp;cross, red rim</td><td>rejected</td></tr>"
-    "<tr><td>○&nbsp;cyan</td><td colspan='3'>a reader's lesion point</td></tr></table>"
-    "Fill and number: existence, 0 to 1 (colour bar in the image)."
-)
 
 
 class PredictPanel(Section):
@@ -72,10 +64,7 @@ class PredictPanel(Section):
         layout.addWidget(self.existence)
         layout.addLayout(row(self.count, self.operating))
         layout.addLayout(row(QLabel("Heatmap"), self.opacity))
-        legend = QLabel(_LEGEND)
-        legend.setWordWrap(True)
-        legend.setTextFormat(Qt.TextFormat.RichText)
-        layout.addWidget(legend)
+        layout.addWidget(legend())
         layout.addStretch(1)
 
     def show_screen(self, screen: Screen) -> None:
@@ -97,7 +86,7 @@ class PredictPanel(Section):
             self.details.setText("No model yet: train one in the Train tab.")
         else:
             self.details.setText(
-                f"{', '.join(card.sequences)} · sigma {card.sigma_mm:g} mm · from {len(card.training_cases)} cases"
+                f"{', '.join(card.sequences)} · sigma {card.sigma_mm:g} mm · {_cases(len(card.training_cases))}"
             )
         predicting = job.kind == "predict"
         self.this_case.setEnabled(screen.can_predict and screen.case_ready)
@@ -132,3 +121,7 @@ class PredictPanel(Section):
     def _set_opacity(self, percent: int) -> None:
         if self._controller.heat_layer is not None:
             self._controller.heat_layer.opacity = percent / 100
+
+
+def _cases(number: int) -> str:
+    return f"from {number} case{'s' * (number != 1)}"

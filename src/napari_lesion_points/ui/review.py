@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QFrame, QLabel, QProgressBar, QRadioButton, QVBoxLayout
 
 from napari_lesion_points.ui.controller import Controller
-from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, row, wrapped
+from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, legend, row, wrapped
 from napari_lesion_points.ui.reviewing import ReviewDesk
 from napari_lesion_points.ui.session import Screen, position
 
@@ -68,6 +68,7 @@ class ReviewPanel(Section):
         layout.addLayout(row(self.skip, self.back, self.undo))
         layout.addWidget(self.hint)
         layout.addWidget(self.existence)
+        layout.addWidget(legend())
         layout.addStretch(1)
 
     def show_screen(self, screen: Screen) -> None:

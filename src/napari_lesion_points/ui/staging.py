@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.app import Window
 
 #: Magnification of a picture of one lesion, relative to the whole slice.
-_CLOSE_UP = 1.6
+_CLOSE_UP = 1.3
 
 _READ_TIMEOUT_S = 120.0
 

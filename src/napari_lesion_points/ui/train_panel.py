@@ -73,9 +73,10 @@ class TrainPanel(Section):
         self.sigma.setToolTip("Standard deviation of the Gaussian drawn at each lesion point")
         for box in (self.init, self.device):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(5)
-        self.budget.setFixedWidth(66)
-        self.unit.setMinimumWidth(96)
+            box.setMinimumContentsLength(4)
+        self.budget.setFixedWidth(62)
+        self.unit.setFixedWidth(90)
+        self.sigma.setFixedWidth(84)
         self.init.currentIndexChanged.connect(lambda _: self.show_screen(controller.screen))
         self.guard(self.init, self.device, self.budget, self.unit, self.sigma)
         self.start = button("Start training", self._start)
