@@ -56,8 +56,8 @@ def legend() -> QLabel:
     """Make the legend of the markers in the image."""
     label = wrapped(
         "◎ not reviewed   ★ accepted   ◆ moved   ✕ rejected\n"
-        "Their colour and number: existence, 0 to 1, as in the colour bar.\n"
-        "○ cyan circle: a lesion point, placed or accepted by a reader."
+        "Colour and number: existence, 0 to 1 (see the colour bar).\n"
+        "○ cyan: a lesion, placed or accepted by a reader."
     )
     label.setStyleSheet("color: #b8bcc6;")
     return label

@@ -25,7 +25,7 @@ class PredictPanel(Section):
         self.model.setMinimumContentsLength(12)
         self.model.activated.connect(lambda index: controller.update(model=self.model.itemData(index)))
         self.device = QComboBox()
-        self.device.addItem("automatic", "auto")
+        self.device.addItem("auto: the fastest found", "auto")
         self.details = wrapped()
         self.this_case = button("Predict this case", self._predict_one)
         self.all_cases = button("All cases", self._predict_all)

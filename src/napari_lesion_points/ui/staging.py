@@ -105,7 +105,7 @@ def train_stage(
     """Train from the Train tab, save a picture shortly before the end, and return how it ended."""
     dock, controller = window.dock, window.dock.controller
     dock.show_tab("Train")
-    dock.train.unit.setCurrentText("minutes")
+    dock.train.unit.setCurrentText("min")
     dock.train.budget.setValue(minutes)
     dock.train.init.setCurrentIndex(max(dock.train.init.findData(init), 0))
     dock.train.device.setCurrentIndex(max(dock.train.device.findData(device), 0))

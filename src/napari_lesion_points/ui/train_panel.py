@@ -57,13 +57,14 @@ class TrainPanel(Section):
         self.init.addItem(_SCRATCH, "")
         self.init.setToolTip("A new model, or a copy of one of this study's models that goes on learning")
         self.device = QComboBox()
-        self.device.addItem("automatic", "auto")
+        self.device.addItem("auto", "auto")
+        self.device.setToolTip("Where to train; auto takes the fastest device found")
         self.budget = QDoubleSpinBox()
         self.budget.setRange(0.1, 10_000)
         self.budget.setDecimals(1)
         self.budget.setValue(2.0)
         self.unit = QComboBox()
-        self.unit.addItems(["minutes", "epochs"])
+        self.unit.addItems(["min", "epochs"])
         self.sigma = QDoubleSpinBox()
         self.sigma.setRange(0.5, 10)
         self.sigma.setSingleStep(0.1)
@@ -74,6 +75,7 @@ class TrainPanel(Section):
         for box in (self.init, self.device):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(4)
+            box.view().setMinimumWidth(240)
         self.budget.setFixedWidth(62)
         self.unit.setFixedWidth(90)
         self.sigma.setFixedWidth(84)
@@ -173,7 +175,7 @@ class TrainPanel(Section):
         self._train(resume=True)
 
     def _train(self, resume: bool) -> None:
-        in_minutes = self.unit.currentText() == "minutes"
+        in_minutes = self.unit.currentText() == "min"
         self._jobs.train(
             minutes=self.budget.value() if in_minutes else None,
             epochs=None if in_minutes else max(round(self.budget.value()), 1),
