@@ -88,3 +88,11 @@ def test_consensus_masks_have_their_published_number_of_lesions(shared_data: Pat
     found = component_centres(volume(np.asarray(image.dataobj), image.affine))
     assert len(found.sizes) == lesions
     assert found.sizes.min() >= 3
+
+
+def test_a_label_image_of_one_lesion_in_two_parts_is_one_lesion_when_it_says_so() -> None:
+    data = np.zeros((12, 5, 5), np.uint8)
+    data[0:3, 2, 2] = data[8:11, 2, 2] = 1
+    labels = Volume(data, Grid(data.shape, np.eye(4)))
+    assert component_centres(labels).centers_world.shape == (2, 3)
+    np.testing.assert_allclose(component_centres(labels, label_image=True).centers_world, [[5, 2, 2]])

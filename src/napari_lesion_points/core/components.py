@@ -43,7 +43,7 @@ class Components:
     labels: NDArray[np.int64]
 
 
-def component_centres(labels: Volume, min_voxels: int = MIN_VOXELS) -> Components:
+def component_centres(labels: Volume, min_voxels: int = MIN_VOXELS, *, label_image: bool | None = None) -> Components:
     """Find the lesions of a binary mask or label image.
 
     Parameters
@@ -53,6 +53,8 @@ def component_centres(labels: Volume, min_voxels: int = MIN_VOXELS) -> Component
     min_voxels : int
         Smaller components of a binary mask are dropped. The labels of a label image are its author's decision and are
         kept whatever their size.
+    label_image : bool, optional
+        Which of the two it is, when that is known; a label image of a single lesion cannot be told from a mask.
 
     Returns
     -------
@@ -80,7 +82,9 @@ def component_centres(labels: Volume, min_voxels: int = MIN_VOXELS) -> Component
             f"a mask or label image holds whole numbers, but this one holds {values[whole != values][0]}; "
             "threshold a probability map first."
         )
-    binary = bool(whole.size) and whole.min() == whole.max()
+    binary = not label_image
+    if label_image is None:
+        binary = bool(whole.size) and whole.min() == whole.max()
     if binary:
         whole = ndimage.label(inside, np.ones((3, 3, 3)))[0][inside]
     found, which, sizes = np.unique(whole, return_inverse=True, return_counts=True)

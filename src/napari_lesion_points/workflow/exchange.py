@@ -107,7 +107,8 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     pattern : str
         Glob relative to the study folder, such as "derivatives/**/*_mask.nii.gz". The case is the "sub-..." (and
         "ses-...") in the path, or the name of a folder that is one of the study's cases. A binary mask gives the
-        centres of its components of 3 voxels or more, a label image those of its labels; an empty mask marks the case
+        centres of its components of 3 voxels or more, a label image (by its values, or named `_dseg` as BIDS has it)
+        those of its labels; an empty mask marks the case
         as done without lesions.
 
     Yields
@@ -131,7 +132,7 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
         raise StudyError(f"no file below {root} matches {pattern!r}; quote the pattern, relative to the study folder.")
     cases = [_case_of(path.relative_to(root), study) for path in paths]
     for done, (path, case) in enumerate(zip(paths, cases, strict=True), start=1):
-        found = component_centres(read_labels(path))
+        found = component_centres(read_labels(path), label_image="_dseg." in path.name or None)
         name = path.relative_to(root).as_posix()
         points = [
             LesionPoint(
