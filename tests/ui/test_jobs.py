@@ -100,7 +100,7 @@ def test_cancel_is_a_stop_and_said_so(annotated: Any) -> None:
 
     run_training(annotated, patient)
     annotated.until(lambda: annotated.controller.state.job.fraction > 0)
-    assert "step 3 · about 2 min left" in annotated.dock.train.outcome.text()
+    assert "training: step 3 · about 2 min left" in annotated.dock.train.outcome.text()
     assert not annotated.dock.train.start.isEnabled()
     annotated.dock.train.cancel.click()
     assert "stopping" in annotated.dock.train.outcome.text()

@@ -197,7 +197,7 @@ class JobControl(QObject):
             title = f"{job.title}, {event.device}" if event.device else job.title
             self._controller.update(job=replace(job, title=title, message=title))
         elif isinstance(event, Progress):
-            message = event.message or event.phase
+            message = f"{event.phase}: {event.message}" if event.message else event.phase
             self._controller.update(
                 job=replace(job, fraction=event.fraction, remaining_s=event.remaining_s, message=message)
             )

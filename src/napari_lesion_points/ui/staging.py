@@ -112,7 +112,15 @@ def train_stage(
     dock.train.start.click()
     limit_s = minutes * 60 * 3 + 600
     if picture is not None:
-        wait(lambda: not controller.state.job.running or controller.state.job.fraction > 0.85, limit_s, "the training")
+        curves = dock.train.curves
+        wait(
+            lambda: (
+                not controller.state.job.running
+                or (controller.state.job.fraction > 0.85 and bool(curves.loss) and bool(curves.validation))
+            ),
+            limit_s,
+            "the training",
+        )
         dock.train.curves.draw()
         capture(window, picture)
     wait(lambda: not controller.state.job.running, limit_s, "the training")
