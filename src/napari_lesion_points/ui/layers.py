@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.utils.colormaps import Colormap
 
-from napari_lesion_points.core.geometry import DISPLAY_AXES, Grid, Volume
 from napari_lesion_points.core.records import LesionPoint, Verdict
 
 if TYPE_CHECKING:
+    import pandas as pd
     from napari import Viewer
     from napari.layers import Image, Points
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_lesion_points.core.geometry import Grid, Volume
     from napari_lesion_points.store.cases import Case
 
 LESIONS = "Lesions"
@@ -100,11 +100,15 @@ class DisplayedCase:
 
     def placement(self) -> dict[str, Any]:
         """Layer arguments that put an array or points of the displayed grid where they belong."""
+        from napari_lesion_points.core.geometry import DISPLAY_AXES
+
         return {"scale": tuple(self.grid.spacing), "units": ("mm",) * 3, "axis_labels": tuple(DISPLAY_AXES)}
 
 
 def displayed(case: Case) -> DisplayedCase:
     """Prepare a loaded case for the viewer: reoriented, contiguous, with contrast limits. Meant for a worker."""
+    from napari_lesion_points.core.geometry import DISPLAY_AXES, Volume
+
     volumes = {}
     for name in sequence_order(tuple(case.volumes)):
         volume = case.volumes[name].reoriented(DISPLAY_AXES)
@@ -187,6 +191,8 @@ def add_heatmap(viewer: Viewer, shown: DisplayedCase, heatmap: Volume, peak: flo
 
 def add_lesions(viewer: Viewer, shown: DisplayedCase, points: Sequence[LesionPoint]) -> Points:
     """Add the layer of annotations: rings that leave the lesion itself visible."""
+    import pandas as pd
+
     layer = viewer.add_points(
         shown.to_layer([p.world for p in points]),
         ndim=3,
@@ -238,6 +244,8 @@ def set_lesions(layer: Points, shown: DisplayedCase, points: Sequence[LesionPoin
 
 def set_lesion_ids(layer: Points, ids: Sequence[str]) -> None:
     """Write the ids of all rows (features must be assigned as a whole for the layer to notice)."""
+    import pandas as pd
+
     layer.features = pd.DataFrame({"id": pd.Series(list(ids), dtype=object)})
     layer.feature_defaults = {"id": ""}
 
@@ -336,6 +344,8 @@ def _size(shown: DisplayedCase, diameter_mm: float) -> float:
 
 
 def _candidate_features(candidates: Sequence[LesionPoint]) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame(
         {
             "id": pd.Series([p.id for p in candidates], dtype=object),

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_lesion_points.core.geometry import DISPLAY_AXES, Grid, Volume
 from napari_lesion_points.ui.layers import DisplayedCase, displayed
 from napari_lesion_points.ui.worker import Task, Workers
 
 if TYPE_CHECKING:
+    from napari_lesion_points.core.geometry import Grid, Volume
     from napari_lesion_points.store.cases import CaseFiles
 
 #: Cases kept in memory: the one shown, the one before it and the next. Five sequences of 1 mm take about 150 MB.
@@ -52,6 +52,7 @@ def load(files: CaseFiles, heatmap: Path) -> LoadedCase:
 
 def load_heatmap(path: Path, grid: Grid) -> Heatmap | None:
     """Read a heatmap onto the displayed grid; None when there is no such file. Runs in a worker."""
+    from napari_lesion_points.core.geometry import DISPLAY_AXES, Volume
     from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
     from napari_lesion_points.store.volumes import read_description, read_volume
 
