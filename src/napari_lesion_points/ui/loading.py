@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 #: Cases kept in memory: the one shown, the one before it and the next. Five sequences of 1 mm take about 150 MB.
 _KEPT = 3
-
-#: What the header of our heatmaps notes, and the sigma to assume for a heatmap from elsewhere.
-_SIGMA_NOTE = re.compile(r"sigma_mm=([0-9.]+)")
-_USUAL_SIGMA_MM = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +49,13 @@ def load_heatmap(path: Path, grid: Grid) -> Heatmap | None:
     """Read a heatmap onto the displayed grid; None when there is no such file. Runs in a worker."""
     from napari_lesion_points.core.geometry import DISPLAY_AXES, Volume
     from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
-    from napari_lesion_points.store.volumes import read_description, read_volume
+    from napari_lesion_points.store.volumes import read_volume
+    from napari_lesion_points.workflow.heatmaps import noted_sigma
 
     if not path.is_file():
         return None
     volume = read_volume(path).reoriented(DISPLAY_AXES)
-    noted = _SIGMA_NOTE.search(read_description(path))
-    peak = peak_height(sigma_in_voxels(float(noted[1]) if noted else _USUAL_SIGMA_MM, volume.grid.spacing))
+    peak = peak_height(sigma_in_voxels(noted_sigma(path), volume.grid.spacing))
     volume = volume.resampled(grid)
     return Heatmap(Volume(np.ascontiguousarray(volume.data, dtype=np.float32), grid), peak)
 

@@ -26,6 +26,12 @@ def describe_heatmap(sigma_mm: float) -> str:
     return f"lesion heatmap, mass per voxel, sigma_mm={sigma_mm:g}"
 
 
+def noted_sigma(path: Path) -> float:
+    """Return the sigma (mm) that a heatmap's header notes, or the default for a heatmap from elsewhere."""
+    noted = _NOTE.search(read_description(path))
+    return float(noted[1]) if noted else DEFAULT_SIGMA_MM
+
+
 def detect(path: Path, *, sigma_mm: float | None = None, min_existence: float = 0.1) -> tuple[LesionPoint, ...]:
     """Fit candidates to a heatmap file.
 
@@ -44,9 +50,7 @@ def detect(path: Path, *, sigma_mm: float | None = None, min_existence: float = 
         If the file cannot be read.
     """
     heatmap = read_volume(path)
-    if sigma_mm is None:
-        noted = _NOTE.search(read_description(path))
-        sigma_mm = float(noted[1]) if noted else DEFAULT_SIGMA_MM
+    sigma_mm = noted_sigma(path) if sigma_mm is None else sigma_mm
     found = fit_gaussians(heatmap.data, sigma_in_voxels(sigma_mm, heatmap.grid.spacing), min_existence=min_existence)
     case = re.sub(r"(_heatmap)?\.nii(\.gz)?$", "", path.name)
     return candidate_points(case, heatmap.grid, found)
