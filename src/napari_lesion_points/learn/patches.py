@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.core.preparation import NetworkInput
 
+FEW_CASES = 10  # fewer show too little of how patients and scanners differ
+
 _EDGE_SHARE = 0.35  # a lesion is placed at most so far (share of the patch) from the patch's centre
 
 
@@ -48,6 +50,13 @@ class PatchSettings:
     lesion_share: float = 0.5
     affine_probability: float = 0.3
     intensity: float = 0.1
+
+    @classmethod
+    def for_cases(cls, count: int, size: tuple[int, int, int], sigma_vox: tuple[float, float, float]) -> PatchSettings:
+        """Return the settings for so many training cases: the fewer there are, the more each is varied."""
+        if count < FEW_CASES:
+            return cls(size, sigma_vox, affine_probability=0.7, intensity=0.2)
+        return cls(size, sigma_vox)
 
 
 class PatchSampler:

@@ -76,7 +76,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
     if parent:
         network, patch = load_network(parent), parent.patch_vox
     settings = TrainSettings(
-        PatchSettings(patch, (sigma[0], sigma[1], sigma[2])),
+        PatchSettings.for_cases(len(training), patch, (sigma[0], sigma[1], sigma[2])),
         minutes=spec.minutes,
         epochs=spec.epochs,
         tolerance_mm=spec.tolerance_mm,
