@@ -136,6 +136,18 @@ def test_the_seed_decides_the_weights(trained: tuple[list[Event], Path], pointed
         assert all((weights[k] == expected[k]).all() for k in expected) == same
 
 
+def test_a_new_training_keeps_the_model_that_was_in_its_folder(
+    trained: tuple[list[Event], Path], pointed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    shutil.copytree(trained[1], out)
+    before = (out / WEIGHTS).read_bytes()
+    assert finished(list(run(spec_of(pointed, out, seed=9)))).outcome == "returned"
+    (earlier,) = (out / "earlier").iterdir()
+    assert (earlier / WEIGHTS).read_bytes() == before != (out / WEIGHTS).read_bytes()
+    assert describe_model(earlier).seed != describe_model(out).seed == 9
+
+
 def test_a_prediction_is_on_disk_and_in_the_study_before_it_is_told(
     trained: tuple[list[Event], Path], blob_study: Path, tmp_path: Path
 ) -> None:

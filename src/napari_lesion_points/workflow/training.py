@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 PATCH_VOX = 48  # at most, per axis; thin volumes get thinner patches
 SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level
+LEARNING_RATE = 3e-3
+FINE_TUNING_RATE = 1e-3  # what a model knows already should not be shaken off first
 DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
 
 
@@ -79,6 +81,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
         PatchSettings.for_cases(len(training), patch, (sigma[0], sigma[1], sigma[2])),
         minutes=spec.minutes,
         epochs=spec.epochs,
+        learning_rate=FINE_TUNING_RATE if parent else LEARNING_RATE,
         tolerance_mm=spec.tolerance_mm,
         seed=spec.seed,
     )
@@ -112,14 +115,16 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
     history = (
         (out / HISTORY).read_text(encoding="utf-8").splitlines() if spec.resume and (out / HISTORY).is_file() else []
     )
-    kept = state.best if state else None
+    kept, written = state.best if state else None, False
     events = train(
         network, training, aside, settings, device,
         started=started, should_stop=should_stop, state=state, fine_tune=parent is not None,
     )  # fmt: skip
     for event in events:
         if isinstance(event, KeepModel):
-            kept = event.validation
+            if not (written or spec.resume):
+                _keep_earlier(out)
+            kept, written = event.validation, True
             minutes = (time.monotonic() - begin) / 60
             _write_model(card, event.weights, kept, minutes)
         elif isinstance(event, KeepState):
@@ -165,6 +170,15 @@ def _patch_size(shape: tuple[int, ...], stride: int) -> tuple[int, int, int]:
     """Patches as large as the budget of a CPU allows, and no larger than the largest case."""
     i, j, k = (max(SMALLEST_PATCH_VOX, min(PATCH_VOX, -(-n // stride) * stride)) for n in shape)
     return i, j, k
+
+
+def _keep_earlier(out: Path) -> None:
+    """Copy the model that another training left in the folder to `earlier/TIME`, itself a model folder."""
+    if (out / WEIGHTS).is_file():
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime((out / WEIGHTS).stat().st_mtime))
+        for name in (WEIGHTS, CARD):
+            if (out / name).is_file():
+                atomic_write(out / "earlier" / stamp / name, (out / name).read_bytes())
 
 
 def _write_model(card: ModelCard, weights: dict[str, Tensor], validation: Validation | None, minutes: float) -> None:
