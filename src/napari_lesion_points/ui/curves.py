@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: Drawing takes about 30 ms; more often than this (ms) would make the window slow.
 _REDRAW_MS = 500
@@ -19,6 +23,7 @@ class TrainingCurves(QWidget):
         super().__init__()
         self.loss: list[tuple[float, float]] = []
         self.validation: list[tuple[float, float, float]] = []
+        self.validated_on = "validation"
         self._canvas: Any = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -37,6 +42,7 @@ class TrainingCurves(QWidget):
             self.loss.append((event.minutes, event.loss))
         else:
             self.validation.append((event.minutes, event.f1, event.ece))
+            self.validated_on = "on training cases" if event.on_training_cases else "validation"
         if not self._timer.isActive():
             self._timer.start()
 
@@ -53,7 +59,8 @@ class TrainingCurves(QWidget):
         right = left.twinx()
         if self.loss:
             minutes, losses = zip(*self.loss, strict=True)
-            left.plot(minutes, losses, color="#4aa3ff", linewidth=1)
+            left.plot(minutes, losses, color="#4aa3ff", linewidth=0.5, alpha=0.4)
+            left.plot(minutes, smoothed(losses), color="#4aa3ff", linewidth=1.2)
         if self.validation:
             minutes, f1, ece = zip(*self.validation, strict=True)
             right.plot(minutes, f1, color="#ffb300", marker="o", markersize=3, label=f"F1 {f1[-1]:.2f}")
@@ -66,7 +73,7 @@ class TrainingCurves(QWidget):
         right.set_ylim(0, 1)
         left.set_xlabel("minutes", fontsize=7, color=text)
         left.set_ylabel("loss", fontsize=7, color="#4aa3ff")
-        right.set_ylabel("validation", fontsize=7, color="#ffb300")
+        right.set_ylabel(self.validated_on, fontsize=7, color="#ffb300")
         for axes in (left, right):
             axes.set_facecolor("none")
             axes.tick_params(labelsize=7, colors=text)
@@ -83,3 +90,14 @@ class TrainingCurves(QWidget):
         self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
         self._canvas.setStyleSheet("background: transparent;")
         self._layout.addWidget(self._canvas)
+
+
+def smoothed(values: Sequence[float], share: float = 0.1) -> list[float]:
+    """Return the exponential average of what came so far, each new value counting `share`.
+
+    Examples
+    --------
+    >>> smoothed([4.0, 2.0, 2.0], share=0.5)
+    [4.0, 3.0, 2.5]
+    """
+    return list(accumulate(values, lambda mean, value: mean + share * (value - mean)))

@@ -48,6 +48,9 @@ _SIDES = ("middle_left", "middle_right", "top_center", "bottom_center")
 _LESION_MM = 10.0
 _CANDIDATE_MM = 8.0
 
+#: A smallest size on the screen would also show the invisible point that napari draws when a slice holds none.
+_ANY_SIZE = (0, 10000)
+
 _LESION_COLOR = "#00e5ff"
 _SYMBOLS = {Verdict.NONE: "ring", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
 _BORDERS = {Verdict.NONE: "white", Verdict.ACCEPTED: "#4caf50", Verdict.REJECTED: "#ff5252", Verdict.MOVED: "#ffb300"}
@@ -205,7 +208,7 @@ def add_lesions(viewer: Viewer, shown: DisplayedCase, points: Sequence[LesionPoi
         border_color=_LESION_COLOR,
         border_width=0.12,
         projection_mode="all",
-        canvas_size_limits=(9, 10000),
+        canvas_size_limits=_ANY_SIZE,
         **shown.placement(),
     )
     # Fresh points inherit the current values, which must be those of the layer and not of a selected row.
@@ -266,7 +269,7 @@ def add_candidates(viewer: Viewer, shown: DisplayedCase, candidates: Sequence[Le
         border_width=0.08,
         opacity=0.9,
         projection_mode="all",
-        canvas_size_limits=(8, 10000),
+        canvas_size_limits=_ANY_SIZE,
         text={
             "string": "{existence:.2f}",
             "size": 10,
