@@ -182,3 +182,19 @@ def test_candidates_read_without_colour(reviewing: Any) -> None:
     assert list(layer.text.values) == ["0.95", "0.55", "0.20"]
     assert layer.face_contrast_limits == (0, 1)
     assert layer.face_colorbar.visible
+
+
+def test_the_queue_of_this_case_follows_the_case(reviewing: Any) -> None:
+    reviewing.controller.select_case("sub-02")
+    reviewing.qtbot.waitUntil(lambda: reviewing.controller.screen.can_judge, timeout=10_000)
+    assert current(reviewing) == "d"
+    reviewing.dock.show_tab("Predict")
+    reviewing.controller.select_case("sub-01")
+    reviewing.dock.show_tab("Review")
+    reviewing.qtbot.waitUntil(lambda: reviewing.controller.screen.can_judge, timeout=10_000)
+    assert current(reviewing) == "b"
+
+
+def test_a_slice_without_lesions_shows_none(reviewing: Any) -> None:
+    layer = next(layer for layer in reviewing.viewer.layers if layer.name == "Lesions")
+    assert layer.canvas_size_limits[0] == 0  # napari draws an invisible point there, which a smallest size would show

@@ -33,6 +33,7 @@ class ReviewDesk:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._approached = ""
+        self._case = ""  # whose queue it is, unless it is that of all cases
         self._settle = QTimer()
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
@@ -66,6 +67,7 @@ class ReviewDesk:
         except LesionPointsError as error:
             self._controller.say(str(error), "error")
             return
+        self._case = state.wanted
         before = sum(p.verdict is not Verdict.NONE and p.existence >= state.threshold for p in scope)
         self._approached = ""
         self._controller.update(queue=queue, at=0, queue_before=before, queue_all_cases=all_cases, placing=False)
@@ -144,8 +146,13 @@ class ReviewDesk:
 
     def _on_changed(self, screen: Screen) -> None:
         """Bring the candidate under review on screen, once: its case first, then the place."""
+        if screen.state.tab != "Review":
+            return
+        if not screen.state.queue_all_cases and screen.state.wanted not in ("", self._case):
+            self.start(all_cases=False)  # another case was chosen: its queue is wanted now
+            return
         current = screen.current
-        if screen.state.tab != "Review" or current is None or current.id == self._approached:
+        if current is None or current.id == self._approached:
             return
         if current.case != screen.state.wanted:
             self._controller.select_case(current.case)
