@@ -52,11 +52,6 @@ def make(window: Window, options: argparse.Namespace) -> None:
         print(staging.import_masks_stage(window, options.masks).reason)
     staging.annotate_stage(window, options.annotate)
     staging.capture(window, options.out / "annotate.png")
-    for orientation in ("coronal", "sagittal"):
-        window.dock.annotate.views[orientation].click()
-        staging.annotate_stage(window, options.annotate)
-        staging.capture(window, options.out / f"annotate-{orientation}.png")
-    window.dock.annotate.views["axial"].click()
     picture = options.out / "train.png"
     init = str((window.dock.controller.study.models_dir / options.init).resolve()) if options.init else ""
     print(staging.train_stage(window, minutes=options.minutes, init=init, picture=picture))
