@@ -122,8 +122,10 @@ def open_study(
     review: Annotated[bool, typer.Option("--review", help="Begin with the most uncertain candidate.")] = False,
 ) -> None:
     """Open a study in napari."""
+    from napari_lesion_points.store.cases import find_cases
     from napari_lesion_points.ui import app as window
 
+    find_cases(study)  # says what is wrong before a window appears
     window.open_study(study, store, reader, case or None, review)
 
 
@@ -191,7 +193,9 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Budget, wall clock; by default 10.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Budget in epochs instead.")] = None,
     sigma_mm: Annotated[float | None, typer.Option(help="Gaussians' standard deviation; by default 2.")] = None,
-    tolerance_mm: Annotated[float, typer.Option(min=0, help="Distance that counts as found, in validation.")] = 6.0,
+    tolerance_mm: Annotated[
+        float, typer.Option(min=0, max=1000, help="Distance that counts as found, in validation.")
+    ] = 6.0,
     init: Annotated[Path | None, typer.Option(help="Model to fine-tune.")] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and patches.")] = 0,
@@ -268,9 +272,8 @@ def predict(
         with _interruptible() as stop:
             events = run(spec, stop)
             finished = _follow(collect(storing(opened, events, str(model.resolve())) if opened else events))
-        if finished.outcome != "failed":
-            write_points(out / "candidates.csv", found)
-            typer.echo(f"{len(found)} candidates in {out / 'candidates.csv'}")
+        write_points(out / "candidates.csv", found)
+        typer.echo(f"{len(found)} candidates in {out / 'candidates.csv'}")
         _exit_unless_returned(finished)
     finally:
         if opened:
@@ -282,7 +285,7 @@ def detect(
     heatmap: Annotated[Path, typer.Argument(help="NIfTI, mass per voxel.")],
     out: Annotated[Path, typer.Option(metavar="CSV", help="Table to write.")],
     sigma_mm: Annotated[
-        float | None, typer.Option(min=0.1, help="By default what the heatmap's header notes, or 2.")
+        float | None, typer.Option(min=0.1, max=100, help="By default what the heatmap's header notes, or 2.")
     ] = None,
     min_existence: Annotated[float, typer.Option(min=0, max=1, help="Less probable candidates are left out.")] = 0.1,
 ) -> None:
@@ -300,7 +303,7 @@ def evaluate(
     candidates: Annotated[Path, typer.Option(metavar="CSV", help="Candidates with existence.")],
     truth: Annotated[Path, typer.Option(metavar="CSV", help="True lesions.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
-    tolerance_mm: Annotated[float, typer.Option(min=0, help="Greatest distance of a match.")] = 6.0,
+    tolerance_mm: Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")] = 6.0,
     threshold: Annotated[
         float | None, typer.Option(help="Of existence; by default the best one, reported as such.")
     ] = None,
@@ -383,7 +386,8 @@ def _follow(events: Iterable[Event]) -> Finished:
 
 
 def _exit_unless_returned(finished: Finished) -> None:
-    typer.echo(finished.reason, err=finished.outcome == "failed")
+    failed = finished.outcome == "failed"
+    typer.echo(f"error: {finished.reason}" if failed else finished.reason, err=failed)
     if finished.outcome != "returned":
         raise typer.Exit(1 if finished.outcome == "failed" else STOPPED)
 

@@ -112,7 +112,7 @@ def fit_gaussians(
     Raises
     ------
     ValueError
-        If the heatmap is not 3D, or sigma is not positive and finite, or `max_candidates` is negative.
+        If the heatmap is not 3D, sigma is not positive and finite, or another number is negative.
 
     Examples
     --------
@@ -127,6 +127,8 @@ def fit_gaussians(
     sigma = np.broadcast_to(np.asarray(sigma_vox, dtype=float), 3)
     if not (np.isfinite(sigma).all() and (sigma > 0).all()):
         raise ValueError(f"sigma_vox is {sigma_vox}; expected positive numbers.")
+    if not 0 <= min_existence < np.inf:
+        raise ValueError(f"min_existence is {min_existence}; expected 0 or more.")
     if max_candidates < 0:
         raise ValueError(f"max_candidates is {max_candidates}; expected 0 or more.")
     radius = np.ceil(WINDOW_SIGMAS * sigma - 1e-9).astype(int)

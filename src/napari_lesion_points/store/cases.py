@@ -176,13 +176,20 @@ def _sequences(images: Iterable[Path], case: str = "") -> dict[str, Path]:
     return dict(sorted(sequences.items()))
 
 
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise StudyError(f"{folder}: cannot be listed ({error.strerror}). Check its permissions.") from error
+
+
 def _folders(root: Path) -> list[Path]:
-    return sorted(f for f in root.iterdir() if f.is_dir() and f.name not in _NOT_CASES and not f.name.startswith("."))
+    return [f for f in _entries(root) if f.is_dir() and f.name not in _NOT_CASES and not f.name.startswith(".")]
 
 
 def _images(folder: Path) -> list[Path]:
     """Images directly in a folder that can be sequences, sorted."""
-    images = sorted(f for f in folder.iterdir() if _is_image(f) and not f.is_dir())
+    images = [f for f in _entries(folder) if _is_image(f) and not f.is_dir()]
     return [image for image in images if _words(_stem(image))[-1] not in _RESULTS]
 
 

@@ -187,8 +187,8 @@ class Study:
             rows = connection.execute(query).mappings().all()
         return tuple(Edit(_change_of(row), row["reader"], row["utc"]) for row in rows)
 
-    def apply(self, change: Change) -> None:
-        """Carry out one edit: all of it is on disk on return, or none.
+    def apply(self, *changes: Change) -> None:
+        """Carry out an edit, or several as one: all of it is on disk on return, or none.
 
         The first edit of a new case also sets it in progress, unless the change itself says what becomes of the state.
         `study.apply(change.inverse())` undoes an edit.
@@ -199,30 +199,36 @@ class Study:
             If the case is unknown, a point belongs to another case, a candidate would change in more than verdict and
             reader, or something stored is not what the change says it was before.
         """
-        case = change.case
-        if case not in self._by_name:
-            raise StudyError(f"case {case!r} is not in {self.root}; points belong to one of its cases.")
-        for point_id, pair in (change.annotations | change.candidates).items():
-            if any((point.case, point.id) != (case, point_id) for point in pair if point):
-                raise StudyError(
-                    f"point {point_id!r} of this edit has another id or case than {case!r}. Edit case by case."
-                )
+        for change in changes:
+            if change.case not in self._by_name:
+                raise StudyError(f"case {change.case!r} is not in {self.root}; points belong to one of its cases.")
+            for point_id, pair in (change.annotations | change.candidates).items():
+                if any((point.case, point.id) != (change.case, point_id) for point in pair if point):
+                    raise StudyError(
+                        f"point {point_id!r} of this edit has another id or case than {change.case!r}. "
+                        "Edit case by case."
+                    )
         with self._database.transaction(write=True) as connection:
-            current = _state(connection, case)
-            started = CaseState.IN_PROGRESS if current is CaseState.NEW else current
-            before, after = change.state or (current, started)
-            _require(current is before, f"{case}: is {current}, not {before} as when this edit began")
-            connection.execute(CASES.update().where(CASES.c.case == case).values(state=str(after)))
-            for point_id, annotation in change.annotations.items():
-                _apply_annotation(connection, point_id, *annotation)
-            for candidate in change.candidates.values():
-                _apply_verdict(connection, *candidate)
-            effective = replace(change, state=None if before is after else (before, after))
-            connection.execute(
-                EDITS.insert().values(
-                    case=case, label=change.label, change=_json_of(effective), reader=self.reader, utc=utc_now()
-                )
+            for change in changes:
+                self._apply(connection, change)
+
+    def _apply(self, connection: sql.Connection, change: Change) -> None:
+        case = change.case
+        current = _state(connection, case)
+        started = CaseState.IN_PROGRESS if current is CaseState.NEW else current
+        before, after = change.state or (current, started)
+        _require(current is before, f"{case}: is {current}, not {before} as when this edit began")
+        connection.execute(CASES.update().where(CASES.c.case == case).values(state=str(after)))
+        for point_id, annotation in change.annotations.items():
+            _apply_annotation(connection, point_id, *annotation)
+        for candidate in change.candidates.values():
+            _apply_verdict(connection, *candidate)
+        effective = replace(change, state=None if before is after else (before, after))
+        connection.execute(
+            EDITS.insert().values(
+                case=case, label=change.label, change=_json_of(effective), reader=self.reader, utc=utc_now()
             )
+        )
 
     def set_state(self, case: str, state: CaseState) -> Change:
         """Set the state of a case, and return the change that was applied."""
@@ -260,7 +266,11 @@ class Study:
 
     def _add_cases(self) -> None:
         """Give every case of the folder its row; those that are already there keep their state."""
-        rows = [{"case": case, "state": str(CaseState.NEW)} for case in self._by_name]
+        with self._database.transaction() as connection:
+            known = set(connection.execute(sql.select(CASES.c.case)).scalars())
+        rows = [{"case": case, "state": str(CaseState.NEW)} for case in self._by_name if case not in known]
+        if not rows:
+            return
         with self._database.transaction(write=True) as connection:
             connection.execute(insert(CASES).on_conflict_do_nothing(), rows)
 

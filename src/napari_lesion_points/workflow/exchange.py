@@ -49,7 +49,7 @@ class MaskRead:
 
 
 def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Change, ...]:
-    """Add the points of a file as annotations; one change, and one transaction, per case.
+    """Add the points of a file as annotations: one change per case, all of them in one transaction.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
         If a case is unknown or the study cannot be written.
     """
     wanted = study.files_of(case).case if case else None
-    if path.name.endswith((".mrk.json", ".fcsv")):
+    if path.name.lower().endswith((".mrk.json", ".fcsv")):
         if wanted is None:
             raise PointsFileError(f"{path}: 3D Slicer's files do not name the case; say which case it belongs to.")
         points = [markup.point for markup in read_markups(path, wanted)]
@@ -81,19 +81,20 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
         points = [replace(p, case=study.files_of(p.case).case) for p in read_points(path)]
         points = [p for p in points if wanted in (None, p.case)]
     points = [p for p in points if p.origin is not Origin.MODEL or p.verdict in (Verdict.ACCEPTED, Verdict.MOVED)]
+    taken = {p.id: p.case for p in study.annotations()}
+    for p in points:
+        if taken.setdefault(p.id, p.case) != p.case:
+            raise PointsFileError(
+                f"{path}: point {p.id!r} of {p.case} has the id of a point of {taken[p.id]}; renew it."
+            )
     changes = []
     for name, of_case in groupby(sorted(points, key=lambda p: p.case), key=lambda p: p.case):
         group = tuple(of_case)
         _require_inside(study, path, name, group)
-        present = study.annotations(name)
-        ids, places = {a.id for a in present}, {_place(a) for a in present}
-        new = {
-            _place(p): p for p in reversed(group) if p.id not in ids and _place(p) not in places
-        }  # the first of equals
+        new = _absent(study, name, group)
         if new:
-            changes.append(Change.adding(*reversed(new.values()), label="import"))
-    for change in changes:
-        study.apply(change)
+            changes.append(Change.adding(*new, label="import"))
+    study.apply(*changes)
     return tuple(changes)
 
 
@@ -108,8 +109,7 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
         Glob relative to the study folder, such as "derivatives/**/*_mask.nii.gz". The case is the "sub-..." (and
         "ses-...") in the path, or the name of a folder that is one of the study's cases. A binary mask gives the
         centres of its components of 3 voxels or more, a label image (by its values, or named `_dseg` as BIDS has it)
-        those of its labels; an empty mask marks the case
-        as done without lesions.
+        those of its labels; an empty mask marks the case as done without lesions.
 
     Yields
     ------
@@ -119,9 +119,11 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     Raises
     ------
     StudyError
-        If no file matches, or a file belongs to no case of the study.
+        If no file matches, or a file belongs to no case of the study or is one of its images.
     VolumeError
         If a mask cannot be read.
+    PointsFileError
+        If a lesion lies outside of its case's images.
     """
     root = study.root if study.root.is_dir() else study.root.parent
     try:
@@ -131,6 +133,10 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     if not paths:
         raise StudyError(f"no file below {root} matches {pattern!r}; quote the pattern, relative to the study folder.")
     cases = [_case_of(path.relative_to(root), study) for path in paths]
+    images = {image for files in study.files for image in files.sequences.values()}
+    for path in paths:
+        if path in images:
+            raise StudyError(f"{path} is an image of the study, not a mask; narrow the pattern {pattern!r}.")
     for done, (path, case) in enumerate(zip(paths, cases, strict=True), start=1):
         found = component_centres(read_labels(path), label_image="_dseg." in path.name or None)
         name = path.relative_to(root).as_posix()
@@ -144,9 +150,9 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
             )
             for (x, y, z), label in zip(found.centers_world, found.labels, strict=True)
         ]
-        known = {a.id for a in study.annotations(case)}
+        _require_inside(study, path, case, points)
         new: dict[str, tuple[LesionPoint | None, LesionPoint | None]] = {
-            p.id: (None, p) for p in points if p.id not in known
+            p.id: (None, p) for p in _absent(study, case, points)
         }
         before = study.state(case)
         if new or before is not CaseState.DONE:
@@ -209,6 +215,14 @@ def export_study(study: Study, out: Path, format: ExportFormat) -> tuple[Path, .
                     shutil.copyfile(heatmap, temporary)
                 written.append(target)
     return tuple(written)
+
+
+def _absent(study: Study, case: str, points: Sequence[LesionPoint]) -> tuple[LesionPoint, ...]:
+    """Return the points that are not yet in the study, by id or place; of several at one place only the first."""
+    present = study.annotations(case)
+    ids, places = {a.id for a in present}, {_place(a) for a in present}
+    new = {_place(p): p for p in reversed(points) if p.id not in ids and _place(p) not in places}
+    return tuple(reversed(new.values()))
 
 
 def _require_inside(study: Study, path: Path, case: str, points: Sequence[LesionPoint]) -> None:

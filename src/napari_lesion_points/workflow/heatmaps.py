@@ -12,7 +12,7 @@ from napari_lesion_points.core.records import LesionPoint, Origin
 from napari_lesion_points.store.volumes import read_description, read_volume
 from napari_lesion_points.workflow.specs import DEFAULT_SIGMA_MM
 
-_NOTE = re.compile(r"sigma_mm=([0-9.]+)")
+_NOTE = re.compile(r"sigma_mm=([0-9]+(?:\.[0-9]+)?)(?![0-9.e])")
 
 
 def describe_heatmap(sigma_mm: float) -> str:
@@ -29,7 +29,7 @@ def describe_heatmap(sigma_mm: float) -> str:
 def noted_sigma(path: Path) -> float:
     """Return the sigma (mm) that a heatmap's header notes, or the default for a heatmap from elsewhere."""
     noted = _NOTE.search(read_description(path))
-    return float(noted[1]) if noted else DEFAULT_SIGMA_MM
+    return float(noted[1]) if noted and float(noted[1]) > 0 else DEFAULT_SIGMA_MM
 
 
 def detect(path: Path, *, sigma_mm: float | None = None, min_existence: float = 0.1) -> tuple[LesionPoint, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress
+from napari_lesion_points.store.atomic import atomic_path
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
 from napari_lesion_points.workflow.wire import decode
 
@@ -75,9 +77,13 @@ def run(spec: TrainSpec | PredictSpec, stop: threading.Event | None = None) -> I
 
 
 def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event]:
-    """Pass on a prediction's events, each case's candidates being in the study before its event is yielded."""
+    """Pass on a prediction's events, each case's heatmap and candidates being in the study before its event is."""
     for event in events:
         if isinstance(event, CasePredicted):
+            kept = study.heatmap_path(event.case)
+            if Path(event.heatmap).resolve() != kept.resolve():
+                with atomic_path(kept) as temporary:
+                    shutil.copyfile(event.heatmap, temporary)
             study.add_candidates(event.case, event.candidates, model, event.sigma_mm)
         yield event
 

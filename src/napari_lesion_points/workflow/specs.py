@@ -7,6 +7,7 @@ run again, elsewhere, and give the same.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lesion_points.errors import StudyError, TrainingError
+from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.workflow.models import describe_model
 
@@ -175,11 +176,15 @@ def plan_training(
     ------
     TrainingError
         If there is nothing to learn from, cases share no sequence, or a number makes no sense.
+    OutputError
+        If `out` is a file.
     StudyError, CheckpointError
         If a case is unknown or not annotated, or the model cannot be used or needs a sequence that a case lacks.
     """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; name a folder for the model.")
     for name, value in (("minutes", minutes), ("epochs", epochs), ("sigma_mm", sigma_mm)):
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise TrainingError(f"{name} is {value}; expected a number above 0.")
     if minutes is not None and epochs is not None:
         raise TrainingError("give a budget in minutes or in epochs, not both.")
