@@ -80,3 +80,14 @@ def test_the_box_holds_the_mask_and_its_margin_within_the_array() -> None:
     mask[7, 0, 0] = True  # a second part
     assert bounding_box(mask) == (slice(2, 8), slice(0, 10), slice(0, 5))
     assert bounding_box(np.zeros((4, 5, 6), bool), 2) == (slice(0, 4), slice(0, 5), slice(0, 6))
+
+
+def test_a_slab_with_noisy_air_is_not_taken_for_a_stripped_brain() -> None:
+    rng = np.random.default_rng(4)
+    i, j, k = np.indices((40, 40, 40))
+    head = (i - 20) ** 2 + (j - 20) ** 2 + (k - 20) ** 2 < 13**2
+    t1 = 100.0 * head + rng.rayleigh(3.0, head.shape)
+    flair = 80.0 * head + rng.rayleigh(3.0, head.shape)
+    flair[:, :, :8] = 0  # outside of its field of view
+    mask = foreground_mask([flair, t1])
+    assert (mask ^ head).sum() < 0.05 * head.sum()

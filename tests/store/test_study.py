@@ -164,8 +164,8 @@ def test_a_new_run_replaces_the_candidates_shown_and_no_annotation(study: Study)
     study.add_candidates("01", new, "models/m2", 2.0)
     assert study.candidates() == (candidate("r", case="sub-02"), *new)
     assert [p.id for p in study.annotations("01")] == ["a", "q1-accepted"]
-    with pytest.raises(StudyError, match="'q0' is not stored as it was"):
-        study.apply(accept(old[1]))
+    with pytest.raises(StudyError, match="'q1' is not stored as it was"):
+        study.apply(accept(old[0]).inverse())  # the newest run has another candidate of that name
     study.add_candidates("01", [], "models/m3", 2.0)
     assert study.candidates("01") == ()
 
@@ -390,3 +390,20 @@ def test_an_account_without_a_name_must_be_told(root: Path, monkeypatch: pytest.
     with pytest.raises(StudyError, match="--reader"):
         Study.open(root)
     Study.open(root, reader="ada").close()
+
+
+def test_a_verdict_on_an_older_run_can_still_be_undone(study: Study) -> None:
+    found = candidate("q0", 0.2)
+    study.add_candidates("01", [found], "models/m1", 2.0)
+    change = accept(found)
+    study.apply(change)
+    study.add_candidates("01", [candidate("q9", 0.5)], "models/m2", 2.0)
+    study.apply(change.inverse())
+    assert study.annotations("01") == ()
+
+
+def test_several_changes_are_one_transaction(study: Study) -> None:
+    first, second = annotation("a"), annotation("a")
+    with pytest.raises(StudyError, match="'a' is not stored as it was"):
+        study.apply(Change.adding(first), Change.adding(second))
+    assert study.annotations() == ()

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-#: A volume with at least this share of voxels at exactly 0 has had its background removed (skull-stripped or masked).
+#: A volume has had its background removed (skull-stripped or masked) when at least this share of it is exactly 0 ...
 _MASKED_SHARE = 0.15
+
+#: ... and at least four of its six faces hold hardly anything else. Noise in air, or a slab resampled onto a larger
+#: field of view, leaves faces that are not 0; a brain that fills its volume from top to bottom leaves four that are.
+_FACE_SHARE = 0.1
 
 
 def foreground_mask(volumes: Sequence[NDArray[np.floating]]) -> NDArray[np.bool_]:
@@ -27,16 +31,11 @@ def foreground_mask(volumes: Sequence[NDArray[np.floating]]) -> NDArray[np.bool_
     Returns
     -------
     (I, J, K) bool
-        For skull-stripped volumes the voxels that are not 0 in any sequence, holes filled. Otherwise the voxels above
-        Otsu's threshold of the smoothed first volume, largest component, holes filled. All True if that is empty.
+        Where any volume is skull-stripped, the voxels that are not 0 in one of those. Otherwise the voxels above
+        Otsu's threshold in a smoothed volume, the largest component of each. Holes filled; all True if that is empty.
     """
-    masked = [np.mean(v == 0) >= _MASKED_SHARE for v in volumes]
-    if any(masked):
-        stripped = [v != 0 for v, m in zip(volumes, masked, strict=True) if m]
-        mask = np.logical_or.reduce(stripped)
-    else:
-        smooth = ndimage.gaussian_filter(volumes[0].astype(np.float32), 1.0)
-        mask = _largest_component(smooth > otsu_threshold(smooth))
+    masks = [v != 0 for v in volumes if _background_removed(v)] or [_head(v) for v in volumes]
+    mask = np.logical_or.reduce(masks)
     mask = ndimage.binary_fill_holes(mask)
     return mask if mask.any() else np.ones_like(mask)
 
@@ -83,6 +82,17 @@ def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice
         slice(max(s.start - margin, 0), min(s.stop + margin, n)) for s, n in zip(boxes[0], mask.shape, strict=True)
     )
     return i, j, k
+
+
+def _background_removed(volume: NDArray[np.floating]) -> bool:
+    filled = volume != 0
+    faces = [filled.take(end, axis=axis).mean() for axis in range(3) for end in (0, -1)]
+    return bool(filled.mean() <= 1 - _MASKED_SHARE and sum(share < _FACE_SHARE for share in faces) >= 4)
+
+
+def _head(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
+    smooth = ndimage.gaussian_filter(volume.astype(np.float32), 1.0)
+    return _largest_component(smooth > otsu_threshold(smooth))
 
 
 def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

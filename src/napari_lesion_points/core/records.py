@@ -40,9 +40,9 @@ class CaseState(StrEnum):
     DONE = "done"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LesionPoint:
-    """One lesion point.
+    """One lesion point. Two are equal when all their fields are, NaN being equal to NaN.
 
     Parameters
     ----------
@@ -75,6 +75,16 @@ class LesionPoint:
         object.__setattr__(self, "world", (x, y, z))
         object.__setattr__(self, "id", self.id or uuid.uuid4().hex)
         object.__setattr__(self, "created_utc", self.created_utc or utc_now())
+
+    def __eq__(self, other: object) -> bool:
+        """Compare field by field; what is not known equals what is not known."""
+        return self._fields() == other._fields() if isinstance(other, LesionPoint) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def _fields(self) -> tuple[object, ...]:
+        return tuple(None if isinstance(v, float) and math.isnan(v) else v for v in vars(self).values())
 
     def moved(self, world: tuple[float, float, float]) -> LesionPoint:
         """Return the same point elsewhere."""

@@ -52,6 +52,7 @@ SNAPSHOT_S = 60.0
 #: A later network replaces the kept one unless its validation F1 is lower by more than this, which is what chance does.
 F1_SLACK = 0.02
 
+_NO_TIME = "the time was over before the first step: reading the cases took all of it. Give it more minutes."
 _NOT_FINITE = "the loss is not finite; train with device cpu, or start from scratch."
 
 
@@ -224,6 +225,8 @@ def train(
             due.pop(0)
             if not learned and bad_steps:
                 raise TrainingError(_NOT_FINITE)
+            if not learned:
+                raise TrainingError(_NO_TIME)
             if settings.minutes and not last and budget.validation_s * 10 > budget.seconds_left(state.step):
                 continue  # a look on the way may cost a tenth of the minutes that are left
             if losses:
@@ -235,7 +238,7 @@ def train(
                     state.best = event
                     yield KeepModel(_snapshot(average), event)
         stopped = should_stop()
-    if stopped and state.best is None:
+    if stopped and state.best is None and learned:
         yield KeepModel(_snapshot(average), None)
     state.elapsed_s = time.monotonic() - begin
     _remember(state, network, average, optimizer)

@@ -276,8 +276,8 @@ class Study:
 
     def _points(self, table: sql.Table, which: sql.ColumnElement[bool], case: str | None) -> tuple[LesionPoint, ...]:
         query = sql.select(table).where(which).order_by(table.c.number)
-        if case is not None:
-            query = query.where(table.c.case == self.files_of(case).case)
+        names = self.case_names if case is None else (self.files_of(case).case,)
+        query = query.where(table.c.case.in_(names))
         with self._database.transaction() as connection:
             return tuple(point_of(row._asdict()) for row in connection.execute(query))
 
@@ -309,10 +309,11 @@ def _apply_annotation(
 
 
 def _apply_verdict(connection: sql.Connection, before: LesionPoint, after: LesionPoint) -> None:
-    """Change verdict and reader of one candidate of the newest run, and nothing else of it."""
+    """Change verdict and reader of one candidate, and nothing else of it; of the newest run that has it."""
     if row_of(after) != row_of(replace(before, verdict=after.verdict, reader=after.reader)):
         raise StudyError(f"candidate {before.id!r}: a reader changes its verdict only. Place an annotation instead.")
-    this = (CANDIDATES.c.id == before.id) & (CANDIDATES.c.case == before.case) & _NEWEST
+    this = (CANDIDATES.c.id == before.id) & (CANDIDATES.c.case == before.case)
+    this &= CANDIDATES.c.run == sql.select(sql.func.max(CANDIDATES.c.run)).where(this).scalar_subquery()
     _require_stored(connection, sql.select(CANDIDATES).where(this), before.id, before)
     connection.execute(CANDIDATES.update().where(this).values(verdict=str(after.verdict), reader=after.reader))
 

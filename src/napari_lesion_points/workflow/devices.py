@@ -14,6 +14,8 @@ _QUESTION = (
     "print(json.dumps([[d.name, d.label] for d in available_devices()]))"
 )
 
+_HIDDEN = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # no console window on Windows
+
 
 @dataclass(frozen=True)
 class DeviceChoice:
@@ -31,7 +33,8 @@ def list_devices() -> tuple[DeviceChoice, ...]:
     DeviceError
         If torch cannot be loaded.
     """
-    answer = subprocess.run([sys.executable, "-c", _QUESTION], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", _QUESTION]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, creationflags=_HIDDEN)
     if answer.returncode:
         reason = answer.stderr.strip().splitlines()[-1:] or ["no message"]
         raise DeviceError(f"torch cannot be loaded ({reason[0]}); install it again: pip install torch.")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ExportFormat = Literal["csv", "json", "nifti", "slicer"]
 EXPORT_FORMATS: tuple[ExportFormat, ...] = ("csv", "json", "nifti", "slicer")
 
-#: Ids of points from masks are made from the mask's name and label, so that a second import finds them.
+#: Ids of points from masks are made from the mask's name, label and place, so that a second import finds them.
 _MASK_POINTS = uuid.UUID("5f0c9dfe-6c0b-4c55-9f0a-6a0d6b2f8f7e")
 
 
@@ -144,7 +144,7 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
             LesionPoint(
                 case,
                 (x, y, z),
-                id=uuid.uuid5(_MASK_POINTS, f"{case}:{name}:{label}").hex,
+                id=uuid.uuid5(_MASK_POINTS, f"{case}:{name}:{label}:{x:.3f} {y:.3f} {z:.3f}").hex,
                 origin=Origin.MASK,
                 reader=study.reader,
             )

@@ -42,6 +42,9 @@ def execute(spec: TrainSpec | PredictSpec, should_stop: Callable[[], bool]) -> I
 
 def main(path: str) -> int:
     """Run the job in a file; return the exit code: 0 returned or stopped, 1 failed."""
+    # Before a thread waits for input: on Windows, loading a native library would wait for that read.
+    from napari_lesion_points.workflow import prediction, training  # noqa: F401
+
     spec = from_json(Path(path).read_text(encoding="utf-8"))
     stop = threading.Event()
     threading.Thread(target=_wait_for_end_of_input, args=(stop,), daemon=True).start()

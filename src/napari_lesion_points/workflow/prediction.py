@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,13 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
         left = elapsed / i * (total - i) if i else math.nan
         yield Progress("predicting", i / total, elapsed, left, f"{case.case} ({i + 1} of {total})")
         seen = load_input(case, card.sequences, card.spacing_mm)
-        heatmap = predict_heatmap(network, seen, card.patch_vox, peak_height(sigma), device)
+        try:
+            heatmap = predict_heatmap(
+                network, seen, card.patch_vox, peak_height(sigma), device, progress=partial(_go_on, should_stop)
+            )
+        except _StoppedError:
+            yield Finished("stopped", f"Stopped on request after {i} of {total} cases; those are kept.")
+            return
         found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
         candidates = candidate_points(case.case, seen.grid, found)
         path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
@@ -50,6 +57,15 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
     elapsed = time.monotonic() - started
     yield Progress("predicting", 1.0, elapsed, 0.0)
     yield Finished("returned", f"Predicted {spec.summary} in {elapsed:.0f} s.", spec.heatmaps)
+
+
+class _StoppedError(Exception):
+    """The user asked to stop in the middle of a case."""
+
+
+def _go_on(should_stop: Callable[[], bool], _fraction: float) -> None:
+    if should_stop():
+        raise _StoppedError
 
 
 def _on_grid(heatmap: Volume, grid: Grid) -> Volume:

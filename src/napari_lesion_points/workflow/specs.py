@@ -209,7 +209,8 @@ def plan_training(
         raise TrainingError("no case has points yet: annotate one, or mark one as done if it has no lesions.")
     points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
     if not aside:
-        aside = _hold_out(chosen, points, seed)
+        seen = set(parent.training_cases) if parent else set()
+        aside = _hold_out([c for c in chosen if c not in seen], points, seed, of=len(chosen))
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
     if parent:
@@ -277,11 +278,16 @@ def _spec_case(
     return SpecCase(files.case, {k: str(v) for k, v in files.sequences.items()}, points, validation)
 
 
-def _hold_out(chosen: list[str], points: dict[str, tuple[tuple[float, float, float], ...]], seed: int) -> list[str]:
-    """Choose validation cases: a fifth, at most twenty, with lesions as often as the rest; none of fewer than five."""
-    if len(chosen) < HOLD_OUT_FROM:
+def _hold_out(
+    chosen: list[str], points: dict[str, tuple[tuple[float, float, float], ...]], seed: int, of: int
+) -> list[str]:
+    """Choose validation cases: a fifth `of` all, at most twenty, with lesions as often as the rest.
+
+    None of fewer than five. `chosen` are those that may be taken: none that a model to be fine-tuned has learned from.
+    """
+    if of < HOLD_OUT_FROM or not chosen:
         return []
-    count = min(max(1, len(chosen) // 5), 20)
+    count = min(max(1, of // 5), 20, len(chosen))
     shuffled = np.random.default_rng(seed).permutation(sorted(chosen))
     by_lesions = sorted(shuffled, key=lambda c: -len(points[str(c)]))
     middle = np.linspace(0, len(by_lesions) - 1, count + 2).round().astype(int)[1:-1]
