@@ -234,16 +234,19 @@ def _least_squares(
 ) -> tuple[Array, float] | None:
     """Minimise |data - mass * N(center, sigma)|^2 over centre and mass.
 
-    None when it does not converge to a finite peak. `at` are the window's voxel indices along each axis.
+    None when it does not converge to a finite peak. `at` are the window's voxel indices along each axis; along one with a
+    single voxel the centre cannot be known, and stays.
     """
+    free = np.flatnonzero([*(a.size > 1 for a in at), True])
     damping, raise_by = 1e-3, 2.0
     state = _normal_equations(at, data, center, mass, sigma)
     for _ in range(_MAX_ITERATIONS):
         cost, gradient, normal = state
         diagonal = np.diag(normal)
-        if not np.isfinite(cost) or not (diagonal > 0).all():
+        if not np.isfinite(cost) or not (diagonal[free] > 0).all():
             return None  # the Gaussian has left the window, or the mass vanished
-        step = np.linalg.solve(normal + np.diag(damping * diagonal), gradient)
+        step = np.zeros(4)
+        step[free] = np.linalg.solve((normal + np.diag(damping * diagonal))[np.ix_(free, free)], gradient[free])
         new_center, new_mass = center + step[:3], mass + step[3]
         new_state = _normal_equations(at, data, new_center, new_mass, sigma)
         if new_state[0] <= cost:
