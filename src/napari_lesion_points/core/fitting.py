@@ -234,8 +234,8 @@ def _least_squares(
 ) -> tuple[Array, float] | None:
     """Minimise |data - mass * N(center, sigma)|^2 over centre and mass.
 
-    None when it does not converge to a finite peak. `at` are the window's voxel indices along each axis; along one with a
-    single voxel the centre cannot be known, and stays.
+    None when it does not converge to a finite peak. `at` are the window's voxel indices along each axis; along an axis
+    of a single voxel the centre cannot be known, and stays.
     """
     free = np.flatnonzero([*(a.size > 1 for a in at), True])
     damping, raise_by = 1e-3, 2.0

@@ -145,9 +145,18 @@ def describe_model(path: Path) -> ModelCard:
     known = {f.name for f in fields(ModelCard)} - {"path"}
     try:
         described: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        return ModelCard(path=folder, **described)
+        card = ModelCard(path=folder, **described)
+        sound = (
+            isinstance(card.sequences, tuple)
+            and isinstance(card.network, dict)
+            and len(card.spacing_mm) == len(card.patch_vox) == 3
+            and min(card.sigma_mm, *card.spacing_mm, *card.patch_vox) > 0
+        )
     except TypeError as error:
         raise CheckpointError(f"{weights} has an incomplete description ({error}); train the model again.") from error
+    if not sound:
+        raise CheckpointError(f"{weights} has a description with impossible values; train the model again.")
+    return card
 
 
 def list_models(folder: Path) -> tuple[ModelCard, ...]:

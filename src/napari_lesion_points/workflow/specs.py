@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
-from napari_lesion_points.workflow.models import describe_model
+from napari_lesion_points.workflow.models import JOB, RESUME, describe_model
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -260,12 +260,12 @@ def resume_training(model: Path) -> TrainSpec:
     TrainingError
         If the folder holds no job that can be resumed.
     """
-    job, state = model / "job.json", model / "resume.safetensors"
+    job, state = model / JOB, model / RESUME
     if not (job.is_file() and state.is_file()):
         raise TrainingError(f"{model} holds no interrupted training; start a new one.")
     try:
         spec = from_json(job.read_text(encoding="utf-8"))
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{job} is damaged ({error!r}); start a new training.") from error
     if not isinstance(spec, TrainSpec):
         raise TrainingError(f"{job} is not a training job; start a new one.")

@@ -20,6 +20,7 @@ from napari_lesion_points.core.events import Event, Finished, LossPoint, Progres
 from napari_lesion_points.core.heatmap import sigma_in_voxels
 from napari_lesion_points.core.preparation import NetworkInput, network_spacing, prepare_input
 from napari_lesion_points.core.records import utc_now
+from napari_lesion_points.errors import CheckpointError
 from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state, unpack, unpack_state
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.network import UNet, UNetConfig, fresh_network
@@ -163,7 +164,11 @@ def load_network(card: ModelCard) -> UNet:
         If its weights are damaged or not those of the network it describes.
     """
     path = card.path / WEIGHTS
-    return network_from(unpack(path.read_bytes(), str(path)), UNetConfig(**card.network), str(path))
+    try:
+        config = UNetConfig(**card.network)
+    except TypeError as error:
+        raise CheckpointError(f"{path} describes another kind of network ({error}); update this program.") from error
+    return network_from(unpack(path.read_bytes(), str(path)), config, str(path))
 
 
 def _patch_size(shape: tuple[int, ...], stride: int) -> tuple[int, int, int]:
