@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 
 from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.ui.loading import CaseLoader
 from napari_lesion_points.ui.worker import Workers
 
@@ -49,8 +50,6 @@ def test_only_the_case_wanted_last_is_shown(reading: Any) -> None:
 
 
 def test_memory_is_bounded(dataset: Path, qtbot: Any) -> None:
-    from napari_lesion_points.store.cases import find_cases
-
     workers, seen = Workers(), []
     loader = CaseLoader(workers, kept=2)
     for files in find_cases(dataset):
@@ -115,3 +114,13 @@ def test_reader_and_store_can_be_changed(reading: Any, tmp_path: Path) -> None:
     reading.until(lambda: reading.controller.screen.case_ready)
     assert (tmp_path / "elsewhere" / "study.sqlite").is_file()
     assert reading.controller.study.reader == "otto"
+
+
+def test_a_case_that_is_waited_for_is_read_again_when_its_files_change(dataset: Path, qtbot: Any) -> None:
+    workers, seen = Workers(), []
+    loader = CaseLoader(workers)
+    files = find_cases(dataset)[0]
+    loader.want(files, dataset / "none.nii.gz", lambda case: seen.append(case.shown.case), lambda *_: None)
+    loader.forget(files.case)
+    qtbot.waitUntil(lambda: seen == [files.case], timeout=20_000)
+    workers.close()

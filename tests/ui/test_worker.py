@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -67,3 +68,15 @@ def test_what_is_forgotten_says_nothing_and_stops(qtbot: Any, workers: Workers) 
     qtbot.waitUntil(lambda: not task.running)
     qtbot.wait(20)
     assert said == []
+
+
+def test_a_result_arrives_although_nobody_holds_the_task(qtbot: Any, workers: Workers) -> None:
+    said: list[str] = []
+    ended = workers.start(lambda: "first", returned=said.append)
+    while ended.running:
+        pass
+    del ended
+    workers.start(lambda: "second", returned=said.append)
+    gc.collect()
+    qtbot.waitUntil(lambda: sorted(said) == ["first", "second"])
+    assert workers._tasks == []

@@ -71,7 +71,7 @@ class CaseLoader:
         self._workers = workers
         self._kept = kept
         self._cache: OrderedDict[str, LoadedCase] = OrderedDict()
-        self._running: dict[str, Task] = {}
+        self._running: dict[str, tuple[Task, CaseFiles, Path]] = {}
         self._wanted: tuple[str, Callable[[LoadedCase], None], Callable[[str, str], None]] | None = None
 
     @property
@@ -100,11 +100,14 @@ class CaseLoader:
             self._read(files, heatmap)
 
     def forget(self, case: str) -> None:
-        """Drop a case whose files changed."""
+        """Drop a case whose files changed; when it is waited for, it is read again."""
         self._cache.pop(case, None)
-        task = self._running.pop(case, None)
-        if task is not None:
-            task.forget()
+        if case not in self._running:
+            return
+        task, files, heatmap = self._running.pop(case)
+        task.forget()
+        if self._wanted is not None and self._wanted[0] == case:
+            self._read(files, heatmap)
 
     def clear(self) -> None:
         """Drop everything: another study is opened, or the window closes."""
@@ -116,13 +119,14 @@ class CaseLoader:
         if files.case in self._running:
             return
         case = files.case
-        self._running[case] = self._workers.start(
+        task = self._workers.start(
             load,
             files,
             heatmap,
             returned=lambda loaded: self._on_loaded(case, loaded),
             failed=lambda why: self._on_failed(case, why),
         )
+        self._running[case] = (task, files, heatmap)
 
     def _on_loaded(self, case: str, loaded: LoadedCase) -> None:
         self._running.pop(case, None)

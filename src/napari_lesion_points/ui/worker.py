@@ -62,8 +62,10 @@ class Task:
         yielded: Callable[[Any], None] | None,
         returned: Callable[[Any], None] | None,
         failed: Callable[[str], None] | None,
+        delivered: Callable[[Task], None],
     ) -> None:
         self.stop = threading.Event()
+        self._delivered = delivered
         self._returned = returned
         self._failed = failed
         self._yielded = yielded
@@ -103,6 +105,9 @@ class Task:
             self._yielded(value)
 
     def _on_done(self, future: Future[Any]) -> None:
+        self._delivered(self)
+        if future.cancelled():
+            return
         error = future.exception()
         if error is None:
             if self._returned is not None:
@@ -137,8 +142,7 @@ class Workers:
         yielded, returned, failed : callable, optional
             Called in the window's thread: with each value, with the result, or with a message for the user.
         """
-        self._tasks = [task for task in self._tasks if task.running]
-        task = Task(yielded, returned, failed)
+        task = Task(yielded, returned, failed, self._tasks.remove)  # held until its end is delivered
         self._tasks.append(task)
         task._start(self._pool, function, args)
         return task
