@@ -283,3 +283,45 @@ def test_an_export_that_is_killed_leaves_whole_files_and_the_study(study: Study,
         with Study.open(study.root) as again:
             assert again.annotations() == before
     shutil.rmtree(out)
+
+
+def test_a_table_that_clashes_with_another_case_is_refused_as_a_whole(study: Study) -> None:
+    table = study.root / "clash.csv"
+    table.write_text("case,id,x_mm,y_mm,z_mm\nsub-02,same,2,2,2\n")
+    import_points(study, table)
+    before = study.annotations()
+    table.write_text("case,id,x_mm,y_mm,z_mm\nsub-01,new,1,1,1\nsub-03,same,1,1,1\n")
+    with pytest.raises(PointsFileError, match=r"clash\.csv: point 'same' of sub-03"):
+        import_points(study, table)
+    assert study.annotations() == before
+
+
+def test_an_image_of_the_study_is_no_mask(study: Study) -> None:
+    before = study.summary()
+    with pytest.raises(StudyError, match="is an image of the study"):
+        list(points_from_masks(study, "sub-01/anat/*.nii.gz"))
+    assert study.summary() == before
+
+
+def test_a_mask_elsewhere_in_space_is_refused(study: Study) -> None:
+    grid = reference_grid(study.files_of("01"))
+    data = np.zeros(grid.shape, np.uint8)
+    data[4:7, 5, 5] = 1
+    far = Grid(grid.shape, np.eye(4) + np.pad([[5000.0]] * 3, ((0, 1), (3, 0))))
+    write_volume(study.root / "masks" / "sub-01_mask.nii.gz", Volume(data, far))
+    with pytest.raises(PointsFileError, match="lie outside the images of sub-01"):
+        list(points_from_masks(study, "masks/*_mask.nii.gz"))
+    assert study.annotations() == ()
+
+
+def test_a_revised_mask_adds_what_is_new_only(study: Study) -> None:
+    grid = reference_grid(study.files_of("01"))
+    path = study.root / "masks" / "sub-01_mask.nii.gz"
+    data = np.zeros(grid.shape, np.uint8)
+    for start in (9, 15, 2):  # the last comes first in the order of components
+        data[start : start + 3, 5, 5] = 1
+        write_volume(path, Volume(data, grid))
+        if start != 9:
+            list(points_from_masks(study, "masks/*_mask.nii.gz"))
+    voxels = grid.to_voxel([p.world for p in study.annotations("01")])
+    assert sorted(voxels[:, 0].round(3)) == [3, 10, 16]

@@ -144,15 +144,13 @@ def describe_model(path: Path) -> ModelCard:
         raise CheckpointError(f"{weights} has format {values['format']}; this version reads {FORMAT}: update it.")
     known = {f.name for f in fields(ModelCard)} - {"path"}
     try:
+        if not isinstance(values["sequences"], list) or not isinstance(values["network"], dict):
+            raise TypeError("sequences and network")
         described: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
         card = ModelCard(path=folder, **described)
-        sound = (
-            isinstance(card.sequences, tuple)
-            and isinstance(card.network, dict)
-            and len(card.spacing_mm) == len(card.patch_vox) == 3
-            and min(card.sigma_mm, *card.spacing_mm, *card.patch_vox) > 0
-        )
-    except TypeError as error:
+        shapes = [len(card.spacing_mm), len(card.patch_vox)]
+        sound = shapes == [3, 3] and min(card.sigma_mm, *card.spacing_mm, *card.patch_vox) > 0
+    except (TypeError, KeyError) as error:
         raise CheckpointError(f"{weights} has an incomplete description ({error}); train the model again.") from error
     if not sound:
         raise CheckpointError(f"{weights} has a description with impossible values; train the model again.")
