@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
+from napari_lesion_points.core.events import CasePredicted
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin, Verdict
 
@@ -198,3 +199,23 @@ def test_the_queue_of_this_case_follows_the_case(reviewing: Any) -> None:
 def test_a_slice_without_lesions_shows_none(reviewing: Any) -> None:
     layer = next(layer for layer in reviewing.viewer.layers if layer.name == "Lesions")
     assert layer.canvas_size_limits[0] == 0  # napari draws an invisible point there, which a smallest size would show
+
+
+def test_the_queue_follows_a_new_prediction(reviewing: Any) -> None:
+    reviewing.controller.study.add_candidates("sub-01", [candidate("sub-01", "n", (20, 20, 4), 0.6)], "model", 2.0)
+    found = reviewing.controller.study.candidates("sub-01")
+    reviewing.dock.jobs.replay("Predicting", [CasePredicted("sub-01", "", found, 2.0, 0.5)])
+    assert [p.id for p in reviewing.controller.state.queue] == ["n"]
+    reviewing.key(Qt.Key.Key_A)
+    assert verdicts(reviewing) == {"n": Verdict.ACCEPTED}
+
+
+def test_a_stale_queue_is_made_again_when_the_tab_is_entered(reviewing: Any) -> None:
+    reviewing.key(Qt.Key.Key_A)
+    reviewing.dock.show_tab("Predict")
+    reviewing.dock.show_tab("Review")
+    assert current(reviewing) == "c"  # still valid, so the place in it is kept
+    reviewing.dock.show_tab("Predict")
+    reviewing.controller.study.add_candidates("sub-01", [candidate("sub-01", "n", (20, 20, 4), 0.6)], "model", 2.0)
+    reviewing.dock.show_tab("Review")
+    assert [p.id for p in reviewing.controller.state.queue] == ["n"]

@@ -7,7 +7,8 @@ queue have their own modules (`jobs`, `reviewing`) and share this state.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,9 +106,14 @@ class Controller(QObject):
         return True
 
     def reopen(self, store: Path | None = None, reader: str = "") -> None:
-        """Open the same study with another store or reader."""
-        if self.study is not None:
-            self.open_study(self.study.root, store or self.study.store, reader or self.study.reader, self.state.wanted)
+        """Open the same study with another store, or go on under another reader's name."""
+        if self.study is None:
+            return
+        if store is not None:
+            self.open_study(self.study.root, store, reader or self.study.reader, self.state.wanted)
+        elif reader:
+            self.study.reader = reader
+            self.update(reader=reader)
 
     def _leave_study(self) -> None:
         self.loader.clear()
@@ -117,7 +123,8 @@ class Controller(QObject):
         self.study = None
         self.state = State(
             tab=self.state.tab, orientation=self.state.orientation, margin_mm=self.state.margin_mm,
-            threshold=self.state.threshold, devices=self.state.devices, job=self.state.job,
+            threshold=self.state.threshold, heat_opacity=self.state.heat_opacity,
+            devices=self.state.devices, job=self.state.job,
         )  # fmt: skip
 
     def refresh(self, **changes: Any) -> None:
@@ -145,8 +152,13 @@ class Controller(QObject):
         on_screen = self.state.shown == case and all(layer in self.viewer.layers for layer in self.own_layers())
         if case == self.state.wanted and (self.state.loading or on_screen):
             return
+        try:
+            files, heatmap = self.study.files_of(case), self.study.heatmap_path(case)
+        except LesionPointsError as error:
+            self.say(str(error), "error")
+            return
         self.update(wanted=case, loading=True, placing=False)
-        self.loader.want(self.study.files_of(case), self.study.heatmap_path(case), self._show, self._cannot_show)
+        self.loader.want(files, heatmap, self._show, self._cannot_show)
 
     def next_case(self) -> None:
         """Show the next case of the list."""
@@ -168,13 +180,19 @@ class Controller(QObject):
         self.refresh(notice=Notice(f"{self.state.shown} is marked as {state}."))
 
     def _cannot_show(self, case: str, why: str) -> None:
-        self.update(loading=False, notice=Notice(why, "error"))
+        """Say why, and go back to the case that is still on screen, if any."""
+        self.update(loading=False, wanted=self.state.shown or case, notice=Notice(why, "error"))
 
     def _show(self, loaded: LoadedCase) -> None:
         """Put a case that was read on screen."""
         if self.study is None or loaded.shown.case != self.state.wanted:
             return
         case = loaded.shown.case
+        other = next((layer.name for layer in self.viewer.layers if layer.ndim > 3), None)
+        if other is not None:
+            why = f"The viewer holds a layer with more than 3 axes, {other!r}. Remove it and choose the case again."
+            self._cannot_show(case, why)
+            return
         try:
             points, candidates = self.study.annotations(case), self.study.candidates(case)
         except LesionPointsError as error:
@@ -238,26 +256,37 @@ class Controller(QObject):
 
     def _add_heatmap(self, heatmap: Heatmap) -> None:
         if self.shown is not None:
-            self.heat_layer = layers.add_heatmap(self.viewer, self.shown, heatmap.volume, heatmap.peak)
+            self.heat_layer = layers.add_heatmap(
+                self.viewer, self.shown, heatmap.volume, heatmap.peak, self.state.heat_opacity
+            )
+
+    @contextmanager
+    def _same_layer_active(self) -> Iterator[None]:
+        """Let the layer that is active stay so: napari activates every layer that is added."""
+        active = self.viewer.layers.selection.active
+        yield
+        if active is not None and active in self.viewer.layers:
+            self.viewer.layers.selection.active = active
 
     def reload_heatmap(self, case: str) -> None:
         """Read a heatmap that was just predicted, when its case is on screen."""
         self.loader.forget(case)
-        if self.study is not None and self.shown is not None and case == self.state.shown:
+        shown = self.shown
+        if self.study is not None and shown is not None and case == self.state.shown:
             self.workers.start(
-                load_heatmap, self.study.heatmap_path(case), self.shown.grid,
-                returned=lambda heatmap: self._replace_heatmap(case, heatmap),
+                load_heatmap, self.study.heatmap_path(case), shown.grid,
+                returned=lambda heatmap: self._replace_heatmap(shown, heatmap),
                 failed=lambda why: self.say(why, "error"),
             )  # fmt: skip
 
-    def _replace_heatmap(self, case: str, heatmap: Heatmap | None) -> None:
-        if case != self.state.shown or heatmap is None:
-            return  # another case is on screen by now
-        if self.heat_layer is not None and self.heat_layer in self.viewer.layers:
-            self.viewer.layers.remove(self.heat_layer)
-        self._add_heatmap(heatmap)
+    def _replace_heatmap(self, shown: DisplayedCase, heatmap: Heatmap | None) -> None:
+        if shown is not self.shown or heatmap is None:
+            return  # another case, or one of another study, is on screen by now
+        with self._same_layer_active():
+            if self.heat_layer is not None and self.heat_layer in self.viewer.layers:
+                self.viewer.layers.remove(self.heat_layer)
+            self._add_heatmap(heatmap)
         self.update(has_heatmap=True)
-        self.activate_tool()
 
     def show_candidates(self, candidates: Sequence[LesionPoint]) -> None:
         """Show these candidates: a new layer for new ones, new symbols for new verdicts."""
@@ -265,11 +294,12 @@ class Controller(QObject):
         if layer is not None and [p.id for p in old] == [p.id for p in candidates]:
             layers.set_candidates(layer, candidates)
             return
-        if layer is not None and layer in self.viewer.layers:
-            self.viewer.layers.remove(layer)
-        self.candidate_layer = None
-        if self.shown is not None and candidates:
-            self.candidate_layer = layers.add_candidates(self.viewer, self.shown, candidates, self.state.threshold)
+        with self._same_layer_active():
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+            self.candidate_layer = None
+            if self.shown is not None and candidates:
+                self.candidate_layer = layers.add_candidates(self.viewer, self.shown, candidates, self.state.threshold)
 
     def activate_tool(self) -> None:
         """Make the layer of the current tab the active one: clicks add lesions only while annotating."""
@@ -318,6 +348,12 @@ class Controller(QObject):
         """Show or hide the heatmap."""
         if self.heat_layer is not None:
             self.heat_layer.visible = not self.heat_layer.visible
+
+    def set_heat_opacity(self, opacity: float) -> None:
+        """Show this heatmap, and those of the cases that follow, so opaque (0 to 1)."""
+        if self.heat_layer is not None:
+            self.heat_layer.opacity = opacity
+        self.update(heat_opacity=opacity)
 
     def set_margin(self, margin_mm: float) -> None:
         """Show points this far before and behind the slice."""

@@ -81,6 +81,7 @@ class LesionPointsDock(QWidget):
         layout.addWidget(self.message)
         self.setMinimumWidth(340)
         self.keys = Keys(self.controller, self.desk, self)
+        self.jobs.predicted.connect(self.desk.renew)
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._docked = False
@@ -110,13 +111,13 @@ class LesionPointsDock(QWidget):
 
     def _tab_chosen(self, index: int) -> None:
         name = TABS[index]
+        if name == "Review":
+            self.desk.ensure_valid()  # first: entering the tab goes to the candidate under review
         self.controller.set_tab(name)
         if name in ("Train", "Predict") and self.controller.study is not None:
             self.jobs.list_models()
             if not self.controller.state.devices:
                 self.jobs.list_devices()
-        if name == "Review" and not self.controller.state.queue:
-            self.desk.start(self.controller.state.queue_all_cases)
 
     def _show(self, screen: Screen) -> None:
         self.cases.show_screen(screen)

@@ -28,6 +28,9 @@ _SLIP_PIXELS = 4.0
 #: A press this close (pixels) to a point's centre grabs it; farther away it adds a neighbour, even inside its circle.
 _GRAB_PIXELS = 8.0
 
+#: In 3D a place on the screen is a line through the image.
+FLAT_ONLY = "Switch back to the 2D view to place points."
+
 _EDITS = {"added", "removed", "changed"}
 
 
@@ -112,7 +115,8 @@ class LesionEditor:
         world = self._shown.to_world(self.layer.data)
         inside = self._shown.grid.contains(world)
         edits: dict[str, tuple[LesionPoint | None, LesionPoint | None]] = {}
-        outside = slips = 0
+        outside = slips = deep = 0
+        flat = self._viewer.dims.ndisplay == 2
         seen: set[str] = set()
         for row, name in enumerate(ids):
             at = (float(world[row, 0]), float(world[row, 1]), float(world[row, 2]))
@@ -121,13 +125,18 @@ class LesionEditor:
             if known is None:
                 if self._on_point:
                     continue  # a click on a point selects it; napari's tool has added another one
+                if not flat:
+                    deep += 1
+                    continue
                 if not inside[row]:
                     outside += 1
                     continue
                 point = LesionPoint(self._shown.case, at, reader=self._reader())
                 edits[point.id] = (None, point)
             elif np.linalg.norm(self._shown.to_layer([known.world])[0] - self.layer.data[row]) > 1e-6:
-                if not inside[row]:
+                if not flat:
+                    deep += 1
+                elif not inside[row]:
                     outside += 1
                 elif self._pixels(known, row) < _SLIP_PIXELS:
                     slips += 1
@@ -135,6 +144,7 @@ class LesionEditor:
                     edits[name] = (known, known.moved(at))
         edits.update({name: (point, None) for name, point in stored.items() if name not in seen})
         problem = "That is outside of the image: nothing was changed. Click inside the image." if outside else ""
+        problem = FLAT_ONLY if deep else problem
         if edits:
             self._store(Change(self._shown.case, _label(edits), edits, {}), problem)
         else:

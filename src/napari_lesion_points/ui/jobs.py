@@ -46,9 +46,12 @@ class JobControl(QObject):
     ----------
     curve : Signal(object)
         A `LossPoint` or `Validation` came; None clears the curves.
+    predicted : Signal(str)
+        New candidates of a case of the open study are stored.
     """
 
     curve = Signal(object)
+    predicted = Signal(str)
 
     def __init__(self, controller: Controller, runner: Runner = run_spec) -> None:
         super().__init__()
@@ -179,17 +182,33 @@ class JobControl(QObject):
         state = JobState(kind, running=True, title=title, message=title)
         self._controller.update(job=state, notice=Notice(f"{title} …"))
 
+        study = self._controller.study
+
+        def take(event: Event) -> None:
+            self._take(study, event)
+
         def ended(why: str) -> None:
             if self._stop is stop:  # else the next job has started since this one's last event
-                self._ended(why)
+                self._ended(study, why)
 
         self._task = self._controller.workers.start(
             events,
             stop,
-            yielded=self._on_event,
+            yielded=take,
             returned=lambda _: ended("it ended without saying how; see the log."),
             failed=ended,
         )
+
+    def _take(self, study: Study | None, event: Event) -> None:
+        """Report an event of a job; what is about another study than the open one only as far as the job's state."""
+        now = self._controller.study
+        if study is None or (now is not None and (now.root, now.store) == (study.root, study.store)):
+            self._on_event(event)
+        elif isinstance(event, Finished):
+            self._finished = True
+            self._controller.update(job=self._controller.state.job.finished(event))
+        elif isinstance(event, Started | Progress):
+            self._on_event(event)
 
     def _on_event(self, event: Event) -> None:
         job = self._controller.state.job
@@ -206,6 +225,7 @@ class JobControl(QObject):
         elif isinstance(event, CasePredicted):
             self._controller.reload_heatmap(event.case)
             self._controller.show_stored(f"{event.case}: {len(event.candidates)} candidates.")
+            self.predicted.emit(event.case)
         elif isinstance(event, Finished):
             self._finish(job, event)
 
@@ -220,10 +240,10 @@ class JobControl(QObject):
                 self._controller.update(model=event.result)
         self._controller.show_stored(text, _LEVELS[event.outcome])
 
-    def _ended(self, why: str) -> None:
+    def _ended(self, study: Study | None, why: str) -> None:
         """Turn an end without a last event into a failure that is shown."""
         if not self._finished:
-            self._finish(self._controller.state.job, Finished("failed", why))
+            self._take(study, Finished("failed", why))
 
 
 def _new_model(folder: Path) -> Path:

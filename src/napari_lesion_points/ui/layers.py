@@ -167,7 +167,7 @@ def add_images(viewer: Viewer, shown: DisplayedCase, visible: str) -> list[Image
     return layers
 
 
-def add_heatmap(viewer: Viewer, shown: DisplayedCase, heatmap: Volume, peak: float) -> Image:
+def add_heatmap(viewer: Viewer, shown: DisplayedCase, heatmap: Volume, peak: float, opacity: float) -> Image:
     """Add a predicted heatmap (on the displayed grid) as a translucent layer below the points.
 
     Parameters
@@ -178,6 +178,8 @@ def add_heatmap(viewer: Viewer, shown: DisplayedCase, heatmap: Volume, peak: flo
         Values on `shown.grid`.
     peak : float
         Value of full colour: the height of a certain lesion, the same for every case.
+    opacity : float
+        Of the layer, 0 to 1.
     """
     layer = viewer.add_image(
         heatmap.data,
@@ -185,7 +187,7 @@ def add_heatmap(viewer: Viewer, shown: DisplayedCase, heatmap: Volume, peak: flo
         colormap=HEAT,
         contrast_limits=(0.0, max(peak, 1e-6)),
         blending="translucent_no_depth",
-        opacity=0.8,
+        opacity=opacity,
         **shown.placement(),
     )
     viewer.layers.move(viewer.layers.index(layer), len(shown.volumes))

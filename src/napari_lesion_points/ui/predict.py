@@ -42,7 +42,7 @@ class PredictPanel(Section):
         self.opacity.setRange(0, 100)
         self.opacity.setValue(80)
         self.opacity.setToolTip("Opacity of the heatmap; H hides or shows it")
-        self.opacity.valueChanged.connect(self._set_opacity)
+        self.opacity.valueChanged.connect(lambda percent: controller.set_heat_opacity(percent / 100))
         self.guard(self.model, self.device, self.opacity, self.existence.number, self.existence.slider)
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
@@ -117,10 +117,6 @@ class PredictPanel(Section):
         for card in self._controller.state.models:
             if str(card.path) == self._controller.state.model:
                 self._controller.set_threshold(float(card.threshold))
-
-    def _set_opacity(self, percent: int) -> None:
-        if self._controller.heat_layer is not None:
-            self._controller.heat_layer.opacity = percent / 100
 
 
 def _cases(number: int) -> str:

@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from napari_lesion_points.core.records import Change, LesionPoint, Verdict
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui import layers
+from napari_lesion_points.ui.editing import FLAT_ONLY
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -33,6 +34,7 @@ class ReviewDesk:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._approached = ""
+        self._fetched = ""  # the candidate whose case was asked for, once: it may be unreadable
         self._case = ""  # whose queue it is, unless it is that of all cases
         self._settle = QTimer()
         self._settle.setSingleShot(True)
@@ -69,12 +71,37 @@ class ReviewDesk:
             return
         self._case = state.wanted
         before = sum(p.verdict is not Verdict.NONE and p.existence >= state.threshold for p in scope)
-        self._approached = ""
+        self._approached = self._fetched = ""
         self._controller.update(queue=queue, at=0, queue_before=before, queue_all_cases=all_cases, placing=False)
 
     def rebuild(self) -> None:
         """Make the queue again with the same scope."""
         self.start(self._controller.state.queue_all_cases)
+
+    def renew(self, case: str) -> None:
+        """Make the queue again after a prediction of `case`; a candidate under review that is still there stays."""
+        state = self._controller.state
+        if state.queue_all_cases or case == self._case:
+            current, placing, approached = self.current, state.placing, self._approached
+            self.rebuild()
+            ids = [p.id for p in self._controller.state.queue]
+            if current is not None and current.id in ids:
+                self._approached = approached
+                self._controller.update(at=ids.index(current.id), placing=placing)
+
+    def ensure_valid(self) -> None:
+        """Make the queue again unless all that waits in it still is a newest candidate of the study."""
+        study, state = self._controller.study, self._controller.state
+        if study is None:
+            return
+        try:
+            newest = {p.id for p in study.candidates()}
+        except LesionPointsError as error:
+            self._controller.say(str(error), "error")
+            return
+        waiting = {p.id for p in state.queue if p.verdict is Verdict.NONE}
+        if not state.queue or not waiting <= newest:
+            self.rebuild()
 
     def threshold_changed(self) -> None:
         """Let the queue follow the existence slider once it rests."""
@@ -107,7 +134,7 @@ class ReviewDesk:
             self._controller.update(placing=False)
 
     def _go(self, at: int) -> None:
-        self._approached = ""
+        self._approached = self._fetched = ""
         at = min(max(at, 0), len(self._controller.state.queue))
         self._controller.update(at=at, placing=False)
 
@@ -155,7 +182,9 @@ class ReviewDesk:
         if current is None or current.id == self._approached:
             return
         if current.case != screen.state.wanted:
-            self._controller.select_case(current.case)
+            if current.id != self._fetched:
+                self._fetched = current.id
+                self._controller.select_case(current.case)
         elif screen.case_ready and not screen.state.loading:
             self._approached = current.id
             self._controller.jump(current.world)
@@ -172,6 +201,9 @@ class ReviewDesk:
         while event.type == "mouse_move":
             yield
         if np.linalg.norm(np.array(event.pos) - pressed) > _CLICK_PIXELS or not self._controller.state.placing:
+            return
+        if viewer.dims.ndisplay == 3:
+            self._controller.say(FLAT_ONLY, "warning")
             return
         shown = self._controller.shown
         world = layers.clicked(shown, event.position)

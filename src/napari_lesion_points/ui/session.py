@@ -72,6 +72,8 @@ class State:
         "axial", "coronal" or "sagittal".
     threshold : float
         The existence slider.
+    heat_opacity : float
+        Of the heatmap, 0 to 1.
     queue : tuple of LesionPoint
         The review queue, most uncertain first, with the verdicts given so far.
     queue_before : int
@@ -101,6 +103,7 @@ class State:
     undo_label: str = ""
     redo_label: str = ""
     threshold: float = 0.1
+    heat_opacity: float = 0.8
     queue: tuple[LesionPoint, ...] = ()
     at: int = 0
     queue_before: int = 0
