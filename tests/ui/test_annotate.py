@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
 from napari_lesion_points.errors import StudyError
+from napari_lesion_points.ui.loading import Heatmap
 
 #: Voxel coordinates (of the files) of a lesion off every centre, so that a swapped or flipped axis shows.
 LESION = (30.0, 18.0, 9.0)
@@ -160,3 +161,30 @@ def test_a_neighbour_can_be_clicked_inside_the_circle_of_a_point(reading: Any) -
     reading.click(lesion)
     reading.click(world((30.0, 21.0, 9.0)))  # 3 mm away; the circle's radius is 5 mm
     assert len(reading.stored) == 2
+
+
+def test_clicks_in_3d_place_nothing_and_say_so(reading: Any) -> None:
+    reading.slice_to(world(LESION))
+    reading.click(world(LESION))
+    stored = reading.stored
+    reading.viewer.dims.ndisplay = 3
+    layer = reading.controller.editor.layer
+    layer.add([[5.0, 20.0, 20.0]])
+    assert reading.stored == stored
+    assert len(layer.data) == 1
+    assert "2D view" in reading.dock.message.label.text()
+
+
+def test_new_candidates_change_neither_tool_nor_active_layer(reading: Any) -> None:
+    reading.dock.annotate.tools["select"].click()
+    lesions = reading.controller.editor.layer
+    found = LesionPoint("sub-01", world(LESION), "n", 0.6, 0.6, 0.97, Origin.MODEL)
+    reading.controller.study.add_candidates("sub-01", [found], "model", 2.0)
+    heatmap = Heatmap(reading.controller.shown.volumes["FLAIR"], 1.0)
+    reading.controller.set_heat_opacity(0.3)
+    reading.controller.refresh()
+    reading.controller._replace_heatmap(reading.controller.shown, heatmap)
+    assert reading.controller.candidate_layer is not None
+    assert reading.controller.heat_layer.opacity == 0.3
+    assert reading.viewer.layers.selection.active is lesions
+    assert str(lesions.mode) == "select"

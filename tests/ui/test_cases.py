@@ -124,3 +124,31 @@ def test_a_case_that_is_waited_for_is_read_again_when_its_files_change(dataset: 
     loader.forget(files.case)
     qtbot.waitUntil(lambda: seen == [files.case], timeout=20_000)
     workers.close()
+
+
+def test_an_unknown_case_and_one_that_cannot_be_read_leave_the_one_on_screen(reading: Any, dataset: Path) -> None:
+    reading.controller.select_case("sub-99")
+    assert not reading.controller.state.loading
+    assert "sub-99" in reading.dock.message.label.text()
+    (dataset / "sub-03" / "anat" / "sub-03_FLAIR.nii.gz").write_bytes(b"no image")
+    reading.controller.select_case("sub-03")
+    reading.until(lambda: not reading.controller.state.loading)
+    assert reading.controller.state.wanted == reading.controller.state.shown == "sub-01"
+
+
+def test_another_reader_goes_on_with_the_same_session(reading: Any) -> None:
+    study, layer = reading.controller.study, reading.controller.editor.layer
+    reading.controller.reopen(reader="otto")
+    assert reading.controller.study is study
+    assert reading.controller.editor.layer is layer
+    assert (study.reader, reading.controller.state.reader) == ("otto", "otto")
+
+
+def test_a_layer_with_more_axes_is_refused_with_a_reason(reading: Any) -> None:
+    reading.viewer.add_image(np.zeros((2, 3, 4, 5)), name="movie")
+    reading.controller.select_case("sub-02")
+    reading.until(lambda: not reading.controller.state.loading)
+    assert "'movie'" in reading.dock.message.label.text()
+    reading.viewer.layers.remove("movie")
+    reading.controller.select_case("sub-02")
+    reading.until(lambda: reading.controller.state.shown == "sub-02")

@@ -263,3 +263,20 @@ def test_closing_viewer_or_dock_stops_the_job(annotated: Any, way: str) -> None:
         annotated.viewer.window.remove_dock_widget(annotated.dock)
     annotated.until(lambda: controller.closed)
     assert stopped.is_set()
+
+
+def test_a_job_of_another_study_only_ends(reading: Any, dataset: Path, tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def slow(spec: Any, _: threading.Event) -> Iterator[Event]:
+        yield Started("1 case", "CPU")
+        go_on.wait(20)
+        yield CasePredicted("sub-01", str(tmp_path / "none.nii.gz"), (), 2.0, 0.5)
+        yield Finished("returned", "1 case")
+
+    reading.dock.jobs._start("predict", "Predicting", lambda stop: slow(None, stop))
+    reading.open(dataset, tmp_path / "elsewhere", "sub-01")
+    reading.controller.say("Here.")
+    go_on.set()
+    reading.until(lambda: reading.controller.state.job.outcome == "returned")
+    assert reading.controller.state.notice.text == "Here."
