@@ -314,7 +314,7 @@ def _update_average(average: UNet, network: UNet, step: int) -> None:
 
 def _detect(network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device) -> CaseDetections:
     heatmap = predict_heatmap(network, case, settings.patches.size, peak, device)
-    found = fit_gaussians(heatmap, settings.patches.sigma_vox, min_existence=0.05)
+    found = fit_gaussians(heatmap, settings.patches.sigma_vox)  # the floor of a prediction
     return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
 
 

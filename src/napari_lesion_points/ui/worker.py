@@ -147,10 +147,6 @@ class Workers:
         task._start(self._pool, function, args)
         return task
 
-    def busy(self) -> bool:
-        """Whether any task still runs."""
-        return any(task.running for task in self._tasks)
-
     def close(self, timeout_s: float = 10.0) -> None:
         """Stop every task and wait for the threads, at most `timeout_s` seconds."""
         for task in self._tasks:
