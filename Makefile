@@ -15,11 +15,12 @@ else
   DEMO := $(BIN)/lesion-points demo
 endif
 
-.PHONY: help install demo test lint format pins clean
+.PHONY: help install demo test bench lint format pins clean
 
 help:
 	@echo "make demo [ARGS=...]  simulate a study, train for two minutes, predict, compare with the truth, open the review"
 	@echo "make test [ARGS=...]  lint, types, import contracts, doctests and all tests; ARGS goes to pytest"
+	@echo "make bench [ARGS=...] measure against the alternatives; ARGS=learning for the trainings (over an hour)"
 	@echo "make lint             the first three of these"
 	@echo "make format           let ruff mend what it can"
 	@echo "make install          the virtual environment $(VENV), from constraints.txt (PYTHON=... names the Python to use)"
@@ -41,6 +42,11 @@ demo: install
 test: lint
 	@tools/system-libraries.sh xvfb
 	@tools/virtual-display.sh $(BIN)/python -m pytest $(ARGS)
+
+bench: install
+	@tools/system-libraries.sh xvfb
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[all,test,bench]"
+	@tools/virtual-display.sh $(BIN)/python -m benchmarks $(ARGS)
 
 lint: install
 	@$(BIN)/ruff check
