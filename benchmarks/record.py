@@ -101,7 +101,7 @@ def table(rows: list[Row]) -> str:
     """Return the rows as a Markdown table."""
     lines = ["| area | what | measured | target | reached | ours | beside |", "|---|---|---|---|---|---|---|"]
     for r in rows:
-        reached = "yes" if r.reached else "**no**"
+        good = "yes" if r.reached else "**no**"
         measured = f"{r.value:.4g} {r.unit}"
-        lines.append(f"| {r.area} | {r.what} | {measured} | {r.sense} {r.target:g} | {reached} | {r.ours} | {r.other} |")
+        lines.append(f"| {r.area} | {r.what} | {measured} | {r.sense} {r.target:g} | {good} | {r.ours} | {r.other} |")
     return "\n".join(lines)
