@@ -197,6 +197,7 @@ def train(
         float, typer.Option(min=0, max=1000, help="Distance that counts as found, in validation.")
     ] = 6.0,
     init: Annotated[Path | None, typer.Option(help="Model to fine-tune.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="fast (the default), or paper: the paper's own setting.")] = None,
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and patches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted training in OUT.")] = False,
@@ -222,6 +223,7 @@ def train(
                 device=device,
                 seed=seed,
                 tolerance_mm=tolerance_mm,
+                recipe=recipe,
             )
     with _interruptible() as stop:
         _exit_unless_returned(_follow(run(spec, stop)))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_lesion_points.core.heatmap import draw_gaussians, peak_height
-from napari_lesion_points.learn.losses import soft_target_loss
+from napari_lesion_points.learn.losses import soft_target_loss, squared_error_loss
 from napari_lesion_points.learn.network import UNet, UNetConfig, fold, heatmap_from_logits, unfold
 
 
@@ -94,3 +94,15 @@ def test_the_loss_does_not_depend_on_the_number_of_patches() -> None:
 def test_heaped_lesions_beyond_the_ceiling_keep_the_loss_finite() -> None:
     target = 5 * targets((6, 6, 6))
     assert torch.isfinite(soft_target_loss(torch.zeros_like(target), target, peak_height(1.0)))
+
+
+def test_squared_error_counts_the_foreground_only() -> None:
+    heatmap, target = torch.rand(2, 1, 4, 4, 4), torch.rand(2, 1, 4, 4, 4)
+    inside = torch.rand(2, 1, 4, 4, 4) > 0.5
+    expected = sum(float((heatmap[i] - target[i])[inside[i]].square().sum()) for i in range(2)) / 2
+    assert float(squared_error_loss(heatmap, target, inside)) == pytest.approx(expected)
+
+
+def test_the_papers_output_is_an_exponential() -> None:
+    logits = torch.tensor([-4.0, 0.0, 1.0])
+    assert torch.equal(heatmap_from_logits(logits, 0.06, "exp"), logits.exp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from napari_lesion_points.learn.augment import (
     MAX_ROTATION_DEG,
     SCALE,
     Augmentation,
+    AugmentSettings,
     augment_images,
     augment_points,
     draw_augmentation,
@@ -38,7 +40,7 @@ def centre_of_mass(image: torch.Tensor) -> np.ndarray:
 def test_a_blob_moves_with_its_point(seed: int, size: tuple[int, int, int], source: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(seed)
     spacing = np.array([1.0, 1.5, 3.0])
-    augmentation = draw_augmentation(rng, 1, spacing, affine_probability=1.0, intensity=0.0)
+    augmentation = draw_augmentation(rng, 1, spacing, AugmentSettings(1.0, shear_deg=8.0, intensity=0.0))
     assert augmentation.interpolate
     point = (np.array(source) - 1) / 2 + rng.uniform(-1, 1, 3) * 0.2 * np.array(size)
     image = torch.from_numpy(draw_gaussians(source, [point], 1.0))[None]
@@ -82,7 +84,7 @@ def test_what_is_drawn_is_what_the_paper_says() -> None:
     rng = np.random.default_rng(0)
     spacing = np.array([1.0, 1.0, 4.0])
     turn = np.deg2rad(MAX_ROTATION_DEG)
-    drawn = [draw_augmentation(rng, 2, spacing, 0.3, 0.1) for _ in range(600)]
+    drawn = [draw_augmentation(rng, 2, spacing, AugmentSettings(0.3, intensity=0.1)) for _ in range(600)]
     assert np.mean([a.interpolate for a in drawn]) == pytest.approx(0.3, abs=0.06)
     for a in drawn:
         in_mm = np.diag(spacing) @ a.matrix @ np.diag(1 / spacing)
@@ -101,14 +103,14 @@ def test_the_margin_fills_a_turned_patch() -> None:
     size = (24, 24, 24)
     source = torch.ones(1, *(int(np.ceil(n * MARGIN)) for n in size))
     filled = [
-        augment_images(source, size, draw_augmentation(rng, 1, np.ones(3), 1.0, 0.0)).bool().float().mean()
+        augment_images(source, size, draw_augmentation(rng, 1, np.ones(3), AugmentSettings(1.0))).bool().float().mean()
         for _ in range(50)
     ]
     assert np.mean(filled) > 0.99  # only corners of the most turned can be empty
     assert min(filled) > 0.9
 
 
-def settings(**changes: float) -> PatchSettings:
+def settings(**changes: Any) -> PatchSettings:
     return PatchSettings((16, 16, 16), (1.0, 1.0, 1.0), **changes)
 
 
@@ -122,12 +124,14 @@ def test_the_same_seed_draws_the_same_patches(make_case: MakeCase) -> None:
 
 def test_targets_are_where_the_lesions_are(make_case: MakeCase) -> None:
     # The image is noise and bright blobs: a target's peak is one of its brightest places.
-    sampler = PatchSampler([make_case(1)], settings(lesion_share=1.0, intensity=0.0), np.random.default_rng(0))
+    sampler = PatchSampler(
+        [make_case(1)], settings(lesion_share=1.0, augment=AugmentSettings(intensity=0.0)), np.random.default_rng(0)
+    )
     images, target = sampler.batch(40)
     assert images.shape == target.shape == (40, 1, 16, 16, 16)
     assert images.dtype == target.dtype == torch.float32
     masses = target.sum((1, 2, 3, 4))
-    assert (masses > 0.4).all()  # a lesion lies in each, at the worst at a third of the way beyond the middle
+    assert (masses > 0.4).all()  # a lesion lies in each, at the worst at the patch's edge
     bright = [float(i[t > 0.7 * t.max()].mean()) for i, t in zip(images, target, strict=True)]
     assert np.median(bright) > 1.5
     assert float(images.median()) < 0.5
@@ -140,6 +144,15 @@ def test_half_of_the_patches_are_on_lesions_where_there_are_any(make_case: MakeC
     assert float((with_lesions.sum((1, 2, 3, 4)) > 0.3).float().mean()) == pytest.approx(0.52, abs=0.1)
     without = PatchSampler([make_case(1, lesions=0)], small, rng).batch(20)[1]
     assert not without.any()
+
+
+def test_patches_lie_inside_the_volume_where_they_fit(make_case: MakeCase) -> None:
+    case = make_case(1, shape=(40, 16, 20))
+    case.images[...] = 1  # 0 is what lies outside
+    images, _ = PatchSampler(
+        [case], settings(augment=AugmentSettings(0.0, intensity=0.0)), np.random.default_rng(0)
+    ).batch(20)
+    assert images.all()
 
 
 def test_a_case_smaller_than_the_patch_is_padded_with_zeros(make_case: MakeCase) -> None:

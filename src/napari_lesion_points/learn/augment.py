@@ -1,7 +1,7 @@
 """Random changes to a training patch: parameters are drawn first, then applied to images and points together.
 
-Points are voxel coordinates of the patch. Flips, affine and intensities follow the paper's settings (flips p = 0.5 per
-axis, rotation up to 8 degrees, scale 0.9 to 1.1) plus a gain, shift and gamma per sequence, because scanners differ.
+Points are voxel coordinates of the patch. Flips and affine changes follow the paper's settings (flips p = 0.5 per axis,
+rotation and shear up to 8 degrees, scale 0.9 to 1.1). Gain, shift and gamma per sequence are added: scanners differ.
 """
 
 from __future__ import annotations
@@ -24,6 +24,25 @@ MAX_ROTATION_DEG = 8.0
 SCALE = (0.9, 1.1)
 #: A patch is cut so much larger than needed that a rotated and shrunk patch is still filled.
 MARGIN = 1.25
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """How much a patch is varied, flips apart, which cost nothing and are always drawn.
+
+    Parameters
+    ----------
+    affine_probability : float
+        How often a patch is rotated, scaled and sheared.
+    shear_deg : float
+        Greatest angle of the shear.
+    intensity : float
+        Standard deviation of gain, shift and log gamma.
+    """
+
+    affine_probability: float = 0.3
+    shear_deg: float = 0.0
+    intensity: float = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +68,7 @@ class Augmentation:
 
 
 def draw_augmentation(
-    rng: np.random.Generator, channels: int, spacing: Array, affine_probability: float, intensity: float
+    rng: np.random.Generator, channels: int, spacing: Array, settings: AugmentSettings
 ) -> Augmentation:
     """Draw parameters.
 
@@ -60,23 +79,21 @@ def draw_augmentation(
     channels : int
         Number of sequences.
     spacing : (3,) float
-        mm per voxel: rotation and scaling happen in mm, so that anisotropic voxels are not sheared.
-    affine_probability : float
-        How often a patch is rotated and scaled.
-    intensity : float
-        Standard deviation of gain, shift and log gamma.
+        mm per voxel: rotation, scaling and shear happen in mm, so that anisotropic voxels change as cubes do.
+    settings : AugmentSettings
+        How much.
     """
     flips = np.diag(rng.choice([-1.0, 1.0], 3))
-    interpolate = bool(rng.random() < affine_probability)
+    interpolate = bool(rng.random() < settings.affine_probability)
     matrix = flips
     if interpolate:
         angles = np.deg2rad(rng.uniform(-MAX_ROTATION_DEG, MAX_ROTATION_DEG, 3))
         scale = rng.uniform(*SCALE, 3)
-        millimetres = _rotation(angles) @ np.diag(scale)
+        millimetres = _rotation(angles) @ np.diag(scale) @ _shear(rng, settings.shear_deg)
         matrix = np.diag(1 / spacing) @ millimetres @ np.diag(spacing) @ flips
-    gain = np.exp(rng.normal(0, intensity, channels))
-    shift = rng.normal(0, intensity, channels)
-    gamma = np.exp(rng.normal(0, intensity, channels))
+    gain = np.exp(rng.normal(0, settings.intensity, channels))
+    shift = rng.normal(0, settings.intensity, channels)
+    gamma = np.exp(rng.normal(0, settings.intensity, channels))
     return Augmentation(matrix, gain, shift, gamma, interpolate)
 
 
@@ -148,4 +165,10 @@ def _rotation(angles: Array) -> Array:
         turn[i, i] = turn[j, j] = c
         turn[i, j], turn[j, i] = -s, s
         result = result @ turn
+    return result
+
+
+def _shear(rng: np.random.Generator, greatest_deg: float) -> Array:
+    result = np.eye(3)
+    result[np.triu_indices(3, 1)] = np.tan(np.deg2rad(rng.uniform(-greatest_deg, greatest_deg, 3)))
     return result

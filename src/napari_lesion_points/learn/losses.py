@@ -32,3 +32,22 @@ def soft_target_loss(logits: Tensor, target: Tensor, peak: float) -> Tensor:
     wanted = (target / scale).clamp(max=1.0)
     total = functional.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="sum")
     return total * scale / len(logits)
+
+
+def squared_error_loss(heatmap: Tensor, target: Tensor, inside: Tensor) -> Tensor:
+    """Squared error between heatmaps, summed over the foreground and averaged over the patches (paper 3.1).
+
+    A mean over voxels instead of the sum would let the empty heatmap win.
+
+    Parameters
+    ----------
+    heatmap, target : (B, 1, I, J, K) float
+        Mass per voxel.
+    inside : (B, 1, I, J, K) bool
+        The foreground.
+
+    Returns
+    -------
+    () float
+    """
+    return ((heatmap - target).square() * inside).sum() / len(heatmap)

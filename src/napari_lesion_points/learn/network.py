@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,17 +31,22 @@ class UNetConfig:
     fold : int
         Blocks of fold ** 3 voxels become channels before the first level, and back after the last: nothing is lost,
         and the costly full-resolution convolutions go. 1 is the paper's network.
-    dropout : float
-        Channel dropout after each level on the way down (paper: 0.1).
+    dropout, decoder_dropout : float
+        Channel dropout after each level on the way down, and dropout of single values on both branches of each level on
+        the way up (paper: 0.1 each). Short trainings see each patch once or twice and have no use for them.
+    output : {"sigmoid", "exp"}
+        What makes a heatmap of the logits: see `heatmap_from_logits`. The paper has exp.
     bias : float
-        Start of the last bias: the network begins by predicting sigmoid(bias), close to nothing, everywhere.
+        Start of the last bias: the network begins by predicting next to nothing everywhere (paper: -4).
     """
 
     channels: int
     filters: int = 16
     levels: int = 4
     fold: int = 1
-    dropout: float = 0.1
+    dropout: float = 0.0
+    decoder_dropout: float = 0.0
+    output: Literal["sigmoid", "exp"] = "sigmoid"
     bias: float = -8.0
 
     @property
@@ -64,6 +70,7 @@ class UNet(nn.Module):
         self.skip = nn.ModuleList(_conv(a, a) for a in widths[:-1])
         self.decoder = nn.ModuleList(_conv(a, a) for a in widths[:-1])
         self.dropout = nn.Dropout3d(config.dropout)
+        self.decoder_dropout = nn.Dropout(config.decoder_dropout)
         self.head = nn.Conv3d(widths[0], cell, 1)
         nn.init.constant_(self.head.bias, config.bias)  # type: ignore[arg-type]
 
@@ -77,8 +84,8 @@ class UNet(nn.Module):
             skips.append(x)
         skips.pop()
         for lift, skip, decoder in zip(self.lift[::-1], self.skip[::-1], self.decoder[::-1], strict=True):
-            up = functional.interpolate(lift(x), scale_factor=2, mode="nearest")
-            x = decoder(up + skip(skips.pop()))
+            up = self.decoder_dropout(functional.interpolate(lift(x), scale_factor=2, mode="nearest"))
+            x = decoder(up + self.decoder_dropout(skip(skips.pop())))
         return unfold(self.head(x), self.config.fold)
 
 
@@ -119,6 +126,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(_conv(inputs, outputs), _conv(outputs, outputs))
 
 
-def heatmap_from_logits(logits: Tensor, peak: float) -> Tensor:
-    """Heatmap, mass per voxel: sigmoid of the logits times twice the height of a unit-mass Gaussian."""
-    return torch.sigmoid(logits.float()) * (2 * peak)
+def heatmap_from_logits(logits: Tensor, peak: float, output: Literal["sigmoid", "exp"] = "sigmoid") -> Tensor:
+    """Heatmap, mass per voxel: exp(logits), or sigmoid(logits) times twice the height of a unit-mass Gaussian."""
+    logits = logits.float()
+    return logits.exp() if output == "exp" else torch.sigmoid(logits) * (2 * peak)

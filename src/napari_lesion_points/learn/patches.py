@@ -1,20 +1,26 @@
 """Training patches cut from prepared cases: images, and the target heatmap drawn from the points.
 
-Half of the patches hold a lesion at a random place inside them; the others lie anywhere on the foreground. Patches are
-cut with a margin for augmentation and padded with 0 where they leave the volume. The target is drawn after the points
-have moved, so it is exact and never interpolated.
+A share of the patches holds a lesion at a random place inside them; the others lie anywhere on the foreground. Patches
+lie inside the volume, as a prediction's windows do. Those to be rotated are cut with a margin, and padded with 0 where
+that leaves the volume. The target is drawn after the points have moved, so it is exact and never interpolated.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_lesion_points.core.heatmap import draw_gaussians
-from napari_lesion_points.learn.augment import MARGIN, augment_images, augment_points, draw_augmentation
+from napari_lesion_points.learn.augment import (
+    MARGIN,
+    AugmentSettings,
+    augment_images,
+    augment_points,
+    draw_augmentation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +29,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_lesion_points.core.preparation import NetworkInput
-
-FEW_CASES = 10  # fewer show too little of how patients and scanners differ
 
 _EDGE_SHARE = 0.35  # a lesion is placed at most so far (share of the patch) from the patch's centre
 
@@ -41,22 +45,14 @@ class PatchSettings:
         Of the target.
     lesion_share : float
         Share of the patches that are placed on a lesion, where the case has one.
-    affine_probability, intensity : float
-        See `draw_augmentation`.
+    augment : AugmentSettings
+        How patches are varied.
     """
 
     size: tuple[int, int, int]
     sigma_vox: tuple[float, float, float]
     lesion_share: float = 0.5
-    affine_probability: float = 0.3
-    intensity: float = 0.1
-
-    @classmethod
-    def for_cases(cls, count: int, size: tuple[int, int, int], sigma_vox: tuple[float, float, float]) -> PatchSettings:
-        """Return the settings for so many training cases: the fewer there are, the more each is varied."""
-        if count < FEW_CASES:
-            return cls(size, sigma_vox, affine_probability=0.7, intensity=0.2)
-        return cls(size, sigma_vox)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
 
 
 class PatchSampler:
@@ -79,12 +75,14 @@ class PatchSampler:
         case = (self._with_lesions if on_lesion else self._cases)[
             rng.integers(len(self._with_lesions if on_lesion else self._cases))
         ]
-        size = np.array(s.size)
+        size, shape = np.array(s.size), np.array(case.images.shape[1:])
         if on_lesion:
             center = case.points_vox[rng.integers(len(case.points_vox))] + rng.uniform(-1, 1, 3) * size * _EDGE_SHARE
         else:
             center = case.foreground_vox[rng.integers(len(case.foreground_vox))].astype(float)
-        augmentation = draw_augmentation(rng, len(case.images), case.spacing, s.affine_probability, s.intensity)
+        half = (size - 1) / 2
+        center = np.where(shape > size, np.clip(center, half, np.maximum(shape - 1 - half, half)), (shape - 1) / 2)
+        augmentation = draw_augmentation(rng, len(case.images), case.spacing, s.augment)
         i, j, k = tuple(int(n) for n in np.ceil(size * MARGIN)) if augmentation.interpolate else s.size
         source_size = (int(i), int(j), int(k))
         start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)

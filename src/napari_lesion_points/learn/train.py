@@ -1,10 +1,10 @@
 """Training: points of prepared cases in, a heatmap network out (paper 3.1).
 
 The loop is a generator. It yields progress, losses and validation figures as they come, and snapshots of the network
-when they are worth keeping; the caller writes them. The learning rate follows one cycle over the budget, whether that
-is minutes or epochs; an exponential average of the weights is what is validated and kept.
+when they are worth keeping; the caller writes them. The learning rate may follow one cycle over the budget, whether
+that is minutes or epochs; an exponential average of the weights is what is validated and kept.
 
-1. Draw a batch of patches; take one step.
+1. Draw a batch of patches, one share per replica; take one step.
 2. A few times per budget, and at its end, predict the validation cases, fit candidates, and choose a threshold.
 3. Keep the network if it is not worse than the one kept before.
 """
@@ -31,21 +31,26 @@ from napari_lesion_points.core.metrics import (
     pooled_outcomes,
 )
 from napari_lesion_points.errors import CheckpointError, TrainingError
-from napari_lesion_points.learn.losses import soft_target_loss
+from napari_lesion_points.learn.devices import usable_cores
+from napari_lesion_points.learn.losses import soft_target_loss, squared_error_loss
+from napari_lesion_points.learn.network import heatmap_from_logits
+from napari_lesion_points.learn.optimizers import Optimizer
 from napari_lesion_points.learn.patches import PatchSampler, PatchSettings
 from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.replicas import Replicas
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_lesion_points.core.preparation import NetworkInput
     from napari_lesion_points.learn.devices import Device
-    from napari_lesion_points.learn.network import UNet
+    from napari_lesion_points.learn.network import UNet, UNetConfig
+    from napari_lesion_points.learn.recipes import Recipe
 
 PATCHES_PER_CASE = 8  # per epoch
 VALIDATIONS = 4  # per budget
+GREATEST_GRADIENT = 5.0  # norm; longer ones are shortened to it
 WARM_UP = 0.1  # share of the budget in which the learning rate rises
-AVERAGE = 0.995  # decay of the weight average, per step
 MAX_WATCHED = 4  # training cases predicted for the figures when there are no validation cases
 REPORT_S = 1.0
 SNAPSHOT_S = 60.0
@@ -60,12 +65,10 @@ _NOT_FINITE = "the loss is not finite; train with device cpu, or start from scra
 class TrainSettings:
     """How to train. `minutes` (wall clock, everything included) or `epochs` is the budget; exactly one is given."""
 
+    recipe: Recipe
     patches: PatchSettings
     minutes: float | None = None
     epochs: int | None = None
-    batch: int = 2
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-4
     tolerance_mm: float = 6.0
     seed: int = 0
 
@@ -74,7 +77,7 @@ class TrainSettings:
 class TrainState:
     """All that is needed to go on: what a resume file holds.
 
-    `weights` and `average` are the network's, `first` and `second` Adam's moments by parameter name.
+    `weights` and `average` are the network's, `first` and `second` the optimizer's moments by parameter name.
     """
 
     step: int = 0
@@ -151,13 +154,11 @@ def train(
     if (settings.minutes is None) == (settings.epochs is None):
         raise TrainingError("give a budget in minutes or in epochs, one of the two.")
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng([settings.seed, state.step if state else 0])
-    sampler = PatchSampler(cases, settings.patches, rng)
+    recipe = settings.recipe
     peak = peak_height(settings.patches.sigma_vox)
     network.to(device.name)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, eps=1e-6
-    )
+    rate = recipe.fine_tuning if fine_tune else 1.0
+    optimizer = Optimizer(network, recipe.learning_rate * rate, recipe.kernel_rate * rate, recipe.weight_decay)
     average = copy.deepcopy(network).requires_grad_(False)
     state = state or TrainState()
     if state.weights:
@@ -166,6 +167,14 @@ def train(
     budget = _Budget(settings, len(cases), begin)
 
     watched = validation or cases[:MAX_WATCHED]
+    count = replica_count(network.config, recipe.batch, device)
+    samplers = [
+        PatchSampler(cases, settings.patches, np.random.default_rng([settings.seed, state.step, i]))
+        for i in range(count)
+    ]
+
+    def loss_of_share(replica: UNet, i: int) -> Tensor:
+        return _loss(replica, samplers[i].batch(recipe.batch // count), recipe.loss, peak, device)
 
     def validate() -> Iterator[Progress | Validation]:
         clock = time.monotonic()
@@ -196,48 +205,52 @@ def train(
     bad_steps, learned = 0, state.step > 0
     reported = saved = time.monotonic()
     stopped = False
-    while due and not stopped:
-        fraction = budget.fraction(state.step)
-        if fraction < due[0]:
-            for group in optimizer.param_groups:
-                group["lr"] = settings.learning_rate * one_cycle(fraction)
-            loss = _step(network, optimizer, sampler.batch(settings.batch), peak, device)
-            bad_steps = 0 if math.isfinite(loss) else bad_steps + 1
-            if bad_steps > 20:
-                raise TrainingError(_NOT_FINITE)
-            if math.isfinite(loss):
-                losses.append(loss)
-                learned = True
-            state.step += 1
-            _update_average(average, network, state.step)
-            now = time.monotonic()
-            if now - reported >= REPORT_S and losses:
-                yield LossPoint((now - begin) / 60, state.step, float(np.mean(losses)))
-                yield budget.progress("training", state.step, f"step {state.step}")
-                losses, reported = [], now
-            if now - saved >= SNAPSHOT_S:
-                state.elapsed_s = now - begin
-                _remember(state, network, average, optimizer)
-                yield KeepState(state)
-                saved = time.monotonic()
-        else:
-            last = len(due) == 1
-            due.pop(0)
-            if not learned and bad_steps:
-                raise TrainingError(_NOT_FINITE)
-            if not learned:
-                raise TrainingError(_NO_TIME)
-            if settings.minutes and not last and budget.validation_s * 10 > budget.seconds_left(state.step):
-                continue  # a look on the way may cost a tenth of the minutes that are left
-            if losses:
-                yield LossPoint((time.monotonic() - begin) / 60, state.step, float(np.mean(losses)))
-                losses = []
-            for event in validate():
-                yield event
-                if isinstance(event, Validation) and _not_worse(event, state.best, fine_tune):
-                    state.best = event
-                    yield KeepModel(_snapshot(average), event)
-        stopped = should_stop()
+    with Replicas(network, count, usable_cores()) as replicas:
+        while due and not stopped:
+            fraction = budget.fraction(state.step)
+            if fraction < due[0]:
+                loss = replicas.gradient(loss_of_share)
+                norm = torch.nn.utils.clip_grad_norm_(network.parameters(), GREATEST_GRADIENT)
+                if torch.isfinite(norm):
+                    optimizer.step(one_cycle(fraction) if recipe.one_cycle else 1.0)
+                else:
+                    loss = math.nan  # and the step is skipped
+                bad_steps = 0 if math.isfinite(loss) else bad_steps + 1
+                if bad_steps > 20:
+                    raise TrainingError(_NOT_FINITE)
+                if math.isfinite(loss):
+                    losses.append(loss)
+                    learned = True
+                state.step += 1
+                _update_average(average, network, min(recipe.average, state.step / (state.step + 10)))
+                now = time.monotonic()
+                if now - reported >= REPORT_S and losses:
+                    yield LossPoint((now - begin) / 60, state.step, float(np.mean(losses)))
+                    yield budget.progress("training", state.step, f"step {state.step}")
+                    losses, reported = [], now
+                if now - saved >= SNAPSHOT_S:
+                    state.elapsed_s = now - begin
+                    _remember(state, network, average, optimizer)
+                    yield KeepState(state)
+                    saved = time.monotonic()
+            else:
+                last = len(due) == 1
+                due.pop(0)
+                if not learned and bad_steps:
+                    raise TrainingError(_NOT_FINITE)
+                if not learned:
+                    raise TrainingError(_NO_TIME)
+                if settings.minutes and not last and budget.validation_s * 10 > budget.seconds_left(state.step):
+                    continue  # a look on the way may cost a tenth of the minutes that are left
+                if losses:
+                    yield LossPoint((time.monotonic() - begin) / 60, state.step, float(np.mean(losses)))
+                    losses = []
+                for event in validate():
+                    yield event
+                    if isinstance(event, Validation) and _not_worse(event, state.best, fine_tune):
+                        state.best = event
+                        yield KeepModel(_snapshot(average), event)
+            stopped = should_stop()
     if stopped and state.best is None and learned:
         yield KeepModel(_snapshot(average), None)
     state.elapsed_s = time.monotonic() - begin
@@ -251,7 +264,7 @@ class _Budget:
     def __init__(self, settings: TrainSettings, cases: int, begin: float) -> None:
         self._begin = begin
         self._seconds = None if settings.minutes is None else settings.minutes * 60
-        per_epoch = max(1, math.ceil(cases * PATCHES_PER_CASE / settings.batch))
+        per_epoch = max(1, math.ceil(cases * PATCHES_PER_CASE / settings.recipe.batch))
         self._steps = (settings.epochs or 0) * per_epoch
         self.validation_s = 0.0
 
@@ -288,26 +301,27 @@ def one_cycle(fraction: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (fraction - WARM_UP) / (1 - WARM_UP)))
 
 
-def _step(
-    network: UNet, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], peak: float, device: Device
-) -> float:
-    """Take one optimisation step and return its loss; a step whose gradient is not finite is skipped, loss NaN."""
-    network.train()
+def replica_count(config: UNetConfig, batch: int, device: Device) -> int:
+    """Return into how many shares a batch is cut: one per core of a CPU, as far as that divides the batch.
+
+    Dropout draws from one stream of random numbers, which threads would share in no fixed order: then one.
+    """
+    if device.name != "cpu" or config.dropout or config.decoder_dropout:
+        return 1
+    return max(n for n in range(1, batch + 1) if batch % n == 0 and n <= usable_cores())
+
+
+def _loss(network: UNet, batch: tuple[Tensor, Tensor], kind: str, peak: float, device: Device) -> Tensor:
     images, target = (t.to(device.name) for t in batch)
     with device.autocast():
         logits = network(images)
-    loss = soft_target_loss(logits, target, peak)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-    if not torch.isfinite(norm):
-        return math.nan
-    optimizer.step()
-    return float(loss.detach())
+    if kind == "soft target":
+        return soft_target_loss(logits, target, peak)
+    inside = (images != 0).any(dim=1, keepdim=True)
+    return squared_error_loss(heatmap_from_logits(logits, peak, network.config.output), target, inside)
 
 
-def _update_average(average: UNet, network: UNet, step: int) -> None:
-    decay = min(AVERAGE, step / (step + 10))
+def _update_average(average: UNet, network: UNet, decay: float) -> None:
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
 
@@ -336,16 +350,12 @@ def _snapshot(network: UNet) -> dict[str, Tensor]:
     return {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
 
 
-def _remember(state: TrainState, network: UNet, average: UNet, optimizer: torch.optim.Optimizer) -> None:
+def _remember(state: TrainState, network: UNet, average: UNet, optimizer: Optimizer) -> None:
     state.weights, state.average = _snapshot(network), _snapshot(average)
-    for name, parameter in network.named_parameters():
-        moments = optimizer.state.get(parameter, {})
-        if moments:
-            state.first[name] = moments["exp_avg"].detach().cpu().clone()
-            state.second[name] = moments["exp_avg_sq"].detach().cpu().clone()
+    state.first, state.second = optimizer.moments()
 
 
-def _restore(state: TrainState, network: UNet, average: UNet, optimizer: torch.optim.Optimizer) -> None:
+def _restore(state: TrainState, network: UNet, average: UNet, optimizer: Optimizer) -> None:
     try:
         network.load_state_dict(state.weights)
         average.load_state_dict(state.average)
@@ -353,10 +363,4 @@ def _restore(state: TrainState, network: UNet, average: UNet, optimizer: torch.o
         raise CheckpointError(
             "the interrupted training is that of another network; start the training anew."
         ) from error
-    for name, parameter in network.named_parameters():
-        if name in state.first:
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(state.step)),
-                "exp_avg": state.first[name].to(parameter.device),
-                "exp_avg_sq": state.second[name].to(parameter.device),
-            }
+    optimizer.restore(state.first, state.second, state.step)

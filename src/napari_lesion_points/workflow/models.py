@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 FORMAT = 1
+RECIPES = ("fast", "paper")  # the names in `learn.recipes`, which cannot be read without torch
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
 JOB = "job.json"
@@ -60,6 +61,8 @@ class ModelCard:
         Time trained, wall clock.
     device, version, created_utc : str
         Where, by which version of this package, when.
+    recipe : str
+        How it was built and taught: one of `RECIPES`.
     """
 
     path: Path
@@ -82,6 +85,7 @@ class ModelCard:
     device: str
     version: str
     created_utc: str
+    recipe: str = "fast"
 
     @property
     def name(self) -> str:

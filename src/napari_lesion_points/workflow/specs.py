@@ -17,7 +17,7 @@ import numpy as np
 
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
-from napari_lesion_points.workflow.models import JOB, RESUME, describe_model
+from napari_lesion_points.workflow.models import JOB, RECIPES, RESUME, describe_model
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -74,6 +74,8 @@ class TrainSpec:
         Of weights, patches and augmentation.
     tolerance_mm : float
         Greatest distance between a candidate and the lesion it counts for, in validation.
+    recipe : str
+        How to build and teach the network: one of `RECIPES`.
     resume : bool
         Continue the interrupted job whose state is in `out`.
     """
@@ -89,6 +91,7 @@ class TrainSpec:
     device: str = "auto"
     seed: int = 0
     tolerance_mm: float = 6.0
+    recipe: str = "fast"
     resume: bool = False
 
     @property
@@ -150,6 +153,7 @@ def plan_training(
     device: str = "auto",
     seed: int = 0,
     tolerance_mm: float = 6.0,
+    recipe: str | None = None,
 ) -> TrainSpec:
     """Take a snapshot of a study's points as a training job.
 
@@ -160,9 +164,11 @@ def plan_training(
     out : Path
         Folder of the model to make.
     cases : sequence of str
-        Training cases; by default all that have points or are done without lesions.
+        Training cases; by default all that have points or are done without lesions. When a model is fine-tuned, those
+        that it learned from are replayed beside them, so that it forgets nothing.
     validation : sequence of str
-        Cases to keep aside. By default, with five training cases or more, a fifth of them.
+        Cases to keep aside. By default those that the model to be fine-tuned was validated on, or, with five training
+        cases or more, a fifth of them.
     minutes, epochs : float, int
         The budget; `DEFAULT_MINUTES` when neither is given.
     sigma_mm : float, optional
@@ -171,6 +177,8 @@ def plan_training(
         Model to fine-tune. Its sequences, spacing and sigma are kept.
     device, seed, tolerance_mm
         See `TrainSpec`.
+    recipe : str, optional
+        By default that of `init`, or "fast".
 
     Raises
     ------
@@ -193,13 +201,21 @@ def plan_training(
         raise TrainingError(
             f"sigma_mm is {sigma_mm}, but {init} was trained with {parent.sigma_mm}: leave it out, or start anew."
         )
+    if recipe is not None and recipe not in RECIPES:
+        raise TrainingError(f"no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
+    if parent and recipe not in (None, parent.recipe):
+        raise TrainingError(f"{init} was trained by the recipe {parent.recipe}: leave the recipe out, or start anew.")
     aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
-    chosen = list(dict.fromkeys(study.files_of(c).case for c in cases))
-    chosen = chosen or [c for c in study.training_cases() if c not in aside]
+    named = list(dict.fromkeys(study.files_of(c).case for c in cases))
+    usable = set(study.training_cases())
+    if parent and not aside:
+        aside = [c for c in parent.validation_cases if c in usable and c not in named]
+    chosen = named or [c for c in study.training_cases() if c not in aside]
+    if parent:
+        chosen += [c for c in parent.training_cases if c in usable and c not in (*chosen, *aside)]
     both = sorted(set(chosen) & set(aside))
     if both:
         raise TrainingError(f"{', '.join(both)} cannot be for training and for validation; leave out one of the two.")
-    usable = set(study.training_cases())
     blank = [c for c in (*chosen, *aside) if c not in usable]
     if blank:
         raise StudyError(
@@ -228,6 +244,7 @@ def plan_training(
         device=device,
         seed=seed,
         tolerance_mm=tolerance_mm,
+        recipe=parent.recipe if parent else recipe or "fast",
     )
 
 

@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from napari_lesion_points.errors import CheckpointError
 from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state, unpack, unpack_state
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.network import UNet, UNetConfig, fresh_network
-from napari_lesion_points.learn.patches import PatchSettings
+from napari_lesion_points.learn.recipes import recipe_named
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import load_case, reference_grid
@@ -44,10 +44,6 @@ from napari_lesion_points.workflow.wire import encode
 if TYPE_CHECKING:
     from torch import Tensor
 
-PATCH_VOX = 48  # at most, per axis; thin volumes get thinner patches
-SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level
-LEARNING_RATE = 3e-3
-FINE_TUNING_RATE = 1e-3  # what a model knows already should not be shaken off first
 DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
 
 
@@ -72,17 +68,21 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
     training = [c for c, s in zip(cases, spec.cases, strict=True) if not s.validation]
     aside = [c for c, s in zip(cases, spec.cases, strict=True) if s.validation]
 
-    shape = tuple(int(n) for n in np.max([c.foreground.shape for c in training], axis=0))
-    config = UNetConfig(channels=len(spec.sequences))
-    network, patch = fresh_network(config, spec.seed), _patch_size(shape, config.stride)
-    sigma = tuple(float(s) for s in sigma_in_voxels(spec.sigma_mm, spacing))
+    recipe = recipe_named(spec.recipe)
+    config = replace(recipe.network, channels=len(spec.sequences))
+    network = load_network(parent) if parent else fresh_network(config, spec.seed)
+    i, j, k = np.max([c.foreground.shape for c in training], axis=0)
+    a, b, c = sigma_in_voxels(spec.sigma_mm, spacing)
+    patches = recipe.patches(
+        len(training), (int(i), int(j), int(k)), network.config.stride, (float(a), float(b), float(c))
+    )
     if parent:
-        network, patch = load_network(parent), parent.patch_vox
+        patches = replace(patches, size=parent.patch_vox)
     settings = TrainSettings(
-        PatchSettings.for_cases(len(training), patch, (sigma[0], sigma[1], sigma[2])),
+        recipe,
+        patches,
         minutes=spec.minutes,
         epochs=spec.epochs,
-        learning_rate=FINE_TUNING_RATE if parent else LEARNING_RATE,
         tolerance_mm=spec.tolerance_mm,
         seed=spec.seed,
     )
@@ -96,7 +96,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
         sequences=spec.sequences,
         spacing_mm=spacing,
         sigma_mm=spec.sigma_mm,
-        patch_vox=patch,
+        patch_vox=patches.size,
         network=asdict(network.config),
         training_cases=tuple(c.case for c in training),
         validation_cases=tuple(c.case for c in aside),
@@ -107,6 +107,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
         ece=None,
         figures_on_training_cases=not aside,
         seed=spec.seed,
+        recipe=spec.recipe,
         init=spec.init,
         minutes=0.0,
         device=device.label,
@@ -169,12 +170,6 @@ def load_network(card: ModelCard) -> UNet:
     except TypeError as error:
         raise CheckpointError(f"{path} describes another kind of network ({error}); update this program.") from error
     return network_from(unpack(path.read_bytes(), str(path)), config, str(path))
-
-
-def _patch_size(shape: tuple[int, ...], stride: int) -> tuple[int, int, int]:
-    """Patches as large as the budget of a CPU allows, and no larger than the largest case."""
-    i, j, k = (max(SMALLEST_PATCH_VOX, min(PATCH_VOX, -(-n // stride) * stride)) for n in shape)
-    return i, j, k
 
 
 def _keep_earlier(out: Path) -> None:

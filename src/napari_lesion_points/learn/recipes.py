@@ -1,0 +1,121 @@
+"""Recipes: how a network is built and taught. "fast" is what two CPU cores learn from soonest; "paper" is the paper's.
+
+A recipe holds what does not depend on the cases. `docs/results.md` has the measurements behind "fast".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_lesion_points.errors import TrainingError
+from napari_lesion_points.learn.augment import AugmentSettings
+from napari_lesion_points.learn.network import UNetConfig
+from napari_lesion_points.learn.patches import PatchSettings
+
+FEW_CASES = 10  # fewer show too little of how patients and scanners differ
+_SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level of "fast"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to build and teach a network.
+
+    Parameters
+    ----------
+    name : str
+        What it is asked for by.
+    network : UNetConfig
+        The network; its `channels` are replaced by the number of sequences.
+    loss : {"soft target", "squared error"}
+        See `losses`.
+    learning_rate, kernel_rate, weight_decay : float
+        See `Optimizer`.
+    fine_tuning : float
+        Share of these rates when a model is fine-tuned: what it knows already should not be shaken off first.
+    one_cycle : bool
+        The rate rises and falls over the budget; else it is constant.
+    average : float
+        Decay per step of the weight average that is validated and kept; 0 keeps the weights themselves.
+    batch : int
+        Patches per step.
+    patch_vox : int
+        Patch size along each axis, at most; smaller volumes get smaller patches.
+    lesion_share : float
+        Share of the patches that are placed on a lesion.
+    augment, augment_few : AugmentSettings
+        How patches are varied, usually and with fewer than `FEW_CASES` cases.
+    """
+
+    name: str
+    network: UNetConfig
+    loss: Literal["soft target", "squared error"]
+    learning_rate: float
+    kernel_rate: float
+    weight_decay: float
+    fine_tuning: float
+    one_cycle: bool
+    average: float
+    batch: int
+    patch_vox: int
+    lesion_share: float
+    augment: AugmentSettings
+    augment_few: AugmentSettings
+
+    def patches(
+        self, cases: int, shape: tuple[int, int, int], stride: int, sigma_vox: tuple[float, float, float]
+    ) -> PatchSettings:
+        """Return how patches are drawn from so many cases, of at most this shape, for a network of this stride."""
+        i, j, k = (max(_SMALLEST_PATCH_VOX, min(self.patch_vox, -(-n // stride) * stride)) for n in shape)
+        augment = self.augment if cases >= FEW_CASES else self.augment_few
+        return PatchSettings((i, j, k), sigma_vox, self.lesion_share, augment)
+
+
+_PAPER_AUGMENT = AugmentSettings(affine_probability=0.9, shear_deg=8.0, intensity=0.0)
+
+RECIPES = {
+    r.name: r
+    for r in (
+        Recipe(
+            name="fast",
+            network=UNetConfig(channels=1),
+            loss="soft target",
+            learning_rate=3e-3,
+            kernel_rate=0.02,
+            weight_decay=1e-4,
+            fine_tuning=0.3,
+            one_cycle=True,
+            average=0.995,
+            batch=2,
+            patch_vox=48,
+            lesion_share=0.5,
+            augment=AugmentSettings(affine_probability=0.0, intensity=0.05),
+            augment_few=AugmentSettings(affine_probability=0.7, intensity=0.2),
+        ),
+        Recipe(
+            name="paper",
+            network=UNetConfig(
+                channels=1, filters=32, levels=5, dropout=0.1, decoder_dropout=0.1, output="exp", bias=-4.0
+            ),
+            loss="squared error",
+            learning_rate=1e-4,
+            kernel_rate=0.0,
+            weight_decay=1e-5,
+            fine_tuning=1.0,
+            one_cycle=False,
+            average=0.0,
+            batch=4,
+            patch_vox=192,
+            lesion_share=0.0,
+            augment=_PAPER_AUGMENT,
+            augment_few=_PAPER_AUGMENT,
+        ),
+    )
+}
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return a recipe; TrainingError if there is none of this name."""
+    if name not in RECIPES:
+        raise TrainingError(f"no recipe {name!r}; choose one of: {', '.join(RECIPES)}.")
+    return RECIPES[name]
