@@ -69,7 +69,7 @@ class Replicas:
             network.train()
             network.zero_grad(set_to_none=True)
             value = loss(network, i) / len(self)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             return float(value.detach())
 
         total = sum(self._pool.map(work, range(len(self))))
