@@ -101,7 +101,7 @@ def test_resampled_sequences_are_told(hand: Any, dataset: Path) -> None:
 def test_thick_oblique_clinical_scans_open(hand: Any, shared_data: Path, tmp_path: Path) -> None:
     hand.open(shared_data / "clinical_grids", tmp_path / "store")
     assert hand.controller.shown.grid.axcodes == "SPL"
-    assert len(hand.controller.images) == 3
+    assert len(hand.controller.scene.images) == 3
     assert "oblique" in hand.dock.message.label.text()
     middle = tuple(hand.controller.shown.grid.to_world([np.array(hand.controller.shown.grid.shape) // 2])[0])
     hand.slice_to(middle)

@@ -12,6 +12,7 @@ The names of the sequences must agree between cases, so a file's name is strippe
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 #: Last words of the names of images that are results, not sequences.
 _RESULTS = {"mask", "dseg", "seg", "probseg", "roi", "heatmap", "points"}
+
+#: Files of a case that are read at once: more would only need more memory, as long as a case has a handful.
+_READERS = 4
 
 #: Top-level folders of a dataset that hold no cases.
 _NOT_CASES = {"derivatives", "code", "sourcedata"}
@@ -121,29 +125,47 @@ def reference_grid(files: CaseFiles) -> Grid:
 
 
 def load_case(files: CaseFiles) -> Case:
-    """Read all sequences of a case onto the grid of the reference sequence.
+    """Read all sequences of a case, side by side in threads, onto the grid of the reference sequence.
 
     Raises
     ------
     VolumeError
         If a file cannot be used (see `read_volume`) or shows another place than the reference does.
     """
-    volumes = {sequence: read_volume(path) for sequence, path in files.sequences.items()}
+    with ThreadPoolExecutor(_READERS) as pool:  # most of reading is decompression, which leaves Python to others
+        volumes = dict(zip(files.sequences, pool.map(read_volume, files.sequences.values()), strict=True))
     reference = choose_reference({sequence: volume.grid for sequence, volume in volumes.items()})
     grid = volumes[reference].grid
     notes = []
     for sequence, volume in volumes.items():
-        resampled = volume.resampled(grid)
         if not volume.grid.same_as(grid):
             shown = f"the grid of {reference} ({_describe(grid)})"
             notes.append(f"{sequence} ({_describe(volume.grid)}) was resampled to {shown}.")
-            if volume.data.any() and not resampled.data.any():
-                raise VolumeError(
-                    f"{files.sequences[sequence]}: does not overlap {files.sequences[reference]} in space. "
-                    "Repair the header (sform/qform), or move the file out of the study."
-                )
-        volumes[sequence] = resampled
+        volumes[sequence] = _resampled(volume, grid, files.sequences[sequence], files.sequences[reference])
     return Case(files.case, volumes, reference, tuple(notes))
+
+
+def read_sequences(files: CaseFiles, sequences: Iterable[str]) -> Iterator[Volume]:
+    """Read sequences of a case one at a time, each onto the grid that `load_case` would use; errors as there.
+
+    Nothing is kept: a case of many large sequences costs the memory of one.
+    """
+    grids = {sequence: read_grid(path) for sequence, path in files.sequences.items()}
+    reference = choose_reference(grids)
+    for sequence in sequences:
+        path = files.sequences[sequence]
+        yield _resampled(read_volume(path), grids[reference], path, files.sequences[reference])
+
+
+def _resampled(volume: Volume, grid: Grid, path: Path, reference: Path) -> Volume:
+    """Put a volume on the grid of its case; VolumeError if nothing of it is there."""
+    resampled = volume.resampled(grid)
+    if volume.data.any() and not resampled.data.any():
+        raise VolumeError(
+            f"{path}: does not overlap {reference} in space. "
+            "Repair the header (sform/qform), or move the file out of the study."
+        )
+    return resampled
 
 
 def _bids_cases(root: Path) -> Iterator[CaseFiles]:
