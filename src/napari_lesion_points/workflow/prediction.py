@@ -71,5 +71,4 @@ def _go_on(should_stop: Callable[[], bool], _fraction: float) -> None:
 def _on_grid(heatmap: Volume, grid: Grid) -> Volume:
     """Put a heatmap on another grid, keeping mass: values are per voxel."""
     ratio = np.prod(grid.spacing) / np.prod(heatmap.grid.spacing)
-    moved = heatmap.resampled(grid).data.astype(np.float32)
-    return Volume(moved * np.float32(ratio), grid)
+    return Volume(np.multiply(heatmap.data, ratio, dtype=np.float32), heatmap.grid).resampled(grid)
