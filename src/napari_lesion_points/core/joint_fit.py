@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.cluster.hierarchy import DisjointSet
 from scipy.spatial.distance import pdist
 
 from napari_lesion_points.core.heatmap import add_gaussians
@@ -85,11 +84,10 @@ def refit_touching(
 
 def _groups(points: Array) -> list[NDArray[np.int_]]:
     """Return groups of points linked by short distances, as ascending indices."""
-    links = DisjointSet(range(len(points)))
-    pairs = np.argwhere(np.triu(np.linalg.norm(points[:, None] - points, axis=2) < _TOUCHING, 1))
-    for a, b in pairs.tolist():
-        links.merge(a, b)
-    return [np.array(sorted(group)) for group in links.subsets()]
+    linked = np.linalg.norm(points[:, None] - points, axis=2) < _TOUCHING
+    while (wider := linked @ linked).sum() > linked.sum():
+        linked = wider
+    return [np.flatnonzero(row) for row in np.unique(linked, axis=0)]
 
 
 def _fit_together(
