@@ -224,14 +224,18 @@ def _fit_peaks(
     along = np.arange(size.max(initial=0))
     at = start[..., None] + along
     inside = (np.abs(at - peaks[..., None]) <= radius[:, None]) & (along < size[:, None])
-    i, j, k = (inside[:, axis, :n] for axis, n in enumerate(size))
-    counts = i[:, :, None, None] & j[:, None, :, None] & k[:, None, None]
-    data = sliding_window_view(rest.values, size)[tuple(start.T)] * counts.astype(float)
-    window_sum, sides = data.sum(axis=(1, 2, 3)), inside.sum(axis=2)
-    flags = np.where((sides < 2 * radius + 1).any(axis=1), FitFlag.BORDER, FitFlag.OK)
-    if rest.broken is not None:
-        broken = counts & sliding_window_view(rest.broken, size)[tuple(start.T)]
-        flags |= np.where(broken.any(axis=(1, 2, 3)), FitFlag.NOT_FINITE, FitFlag.OK)
+    sides = inside.sum(axis=2)
+    cut = sides < 2 * radius + 1
+    flags = np.where(cut.any(axis=1), FitFlag.BORDER, FitFlag.OK)
+    data = sliding_window_view(rest.values, size)[tuple(start.T)].astype(float)
+    if cut.any() or rest.broken is not None:
+        i, j, k = (inside[:, axis, :n] for axis, n in enumerate(size))
+        counts = i[:, :, None, None] & j[:, None, :, None] & k[:, None, None]
+        data *= counts
+        if rest.broken is not None:
+            broken = counts & sliding_window_view(rest.broken, size)[tuple(start.T)]
+            flags |= np.where(broken.any(axis=(1, 2, 3)), FitFlag.NOT_FINITE, FitFlag.OK)
+    window_sum = data.sum(axis=(1, 2, 3))
     centers, mass, _, converged = least_squares(  # of heights near 1
         Boxes(data / heights[:, None, None, None], at, inside),
         peaks[:, None].astype(float),

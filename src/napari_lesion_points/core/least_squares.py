@@ -91,7 +91,7 @@ def least_squares(
             cost, gradient, normal = state[:, 0], state[:, 1 : size + 1], state[:, size + 1 :]
             diagonal = normal[:, :: size + 1]
             usable = diagonal > 0
-            lost = ~(usable | unknown).all(axis=1)  # it left the box, or has no mass
+            alive = (usable | unknown).all(axis=1)  # else it left the box, or has no mass
             ridge = np.where(usable, damping[:, None] * diagonal, 1.0)
             damped = normal.copy()
             damped[:, :: size + 1] += ridge
@@ -115,9 +115,9 @@ def least_squares(
             length = (1 + was) * (np.abs(step) / (absolute + relative * np.abs(values))).max(axis=1)
             arrived = (length * (length + 1) <= last) | (length < 0.01)
             last = np.where(better, length, last)
-            found = ~lost & np.where(better, arrived, damping > _NO_DESCENT)
-            on = ~(lost | found)
-            if not on.all():
+            ends = np.where(better, arrived, damping > _NO_DESCENT) | ~alive
+            if ends.any():
+                found, on = ends & alive, ~ends
                 ended = active[found]
                 result[ended], converged[ended] = values[found], True
                 costs[ended] += state[found, 0]
