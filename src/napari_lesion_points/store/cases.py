@@ -23,7 +23,7 @@ from napari_lesion_points.errors import StudyError, VolumeError
 from napari_lesion_points.store.volumes import ENDINGS, read_grid, read_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_lesion_points.core.geometry import Grid, Volume
@@ -81,8 +81,10 @@ class Case:
         return self.volumes[self.reference].grid
 
 
-def find_cases(root: Path) -> tuple[CaseFiles, ...]:
+def find_cases(root: Path, images: Sequence[Path] = ()) -> tuple[CaseFiles, ...]:
     """Find the cases of a study folder (or the one case of an image file), sorted by name.
+
+    With `images`, the folder's one case is made of these files and of no others.
 
     Links to absent files count, so that a dataset fetched in part says so when the case is opened.
 
@@ -91,6 +93,9 @@ def find_cases(root: Path) -> tuple[CaseFiles, ...]:
     StudyError
         If there is no case, or two files of a case are the same sequence.
     """
+    if images:
+        case = root.resolve().name
+        return (CaseFiles(case, _sequences(sorted(images), case)),)
     if root.is_file() and _is_image(root):
         return (CaseFiles(_stem(root), _sequences([root])),)
     if not root.is_dir():

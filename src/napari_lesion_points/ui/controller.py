@@ -7,7 +7,7 @@ queue have their own modules (`jobs`, `reviewing`) and share this state.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, loa
 from napari_lesion_points.ui.scene import Scene
 from napari_lesion_points.ui.session import Notice, Screen, State, resolve
 from napari_lesion_points.ui.undo import UndoStack
-from napari_lesion_points.ui.worker import Workers
+from napari_lesion_points.ui.worker import Task, Workers
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -61,6 +61,7 @@ class Controller(QObject):
         self.editor: LesionEditor | None = None
         self.scene = Scene(viewer)
         self.closed = False
+        self._opening: Task | None = None
         self._undo = UndoStack()
 
     # state -----------------------------------------------------------------------------------------------------------
@@ -80,17 +81,38 @@ class Controller(QObject):
 
     # study -----------------------------------------------------------------------------------------------------------
 
-    def open_study(self, root: Path, store: Path | None = None, reader: str = "", case: str = "") -> bool:
-        """Open a study and show one of its cases: `case`, or the first that is not done. False when it cannot."""
-        from napari_lesion_points.store.study import Study
+    def open_study(
+        self,
+        root: Path,
+        store: Path | None = None,
+        reader: str = "",
+        case: str = "",
+        *,
+        images: Sequence[Path] = (),
+        failed: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """Open a study in a worker (see `Study.open`), then `use_study`; `failed` is told why it cannot be opened."""
 
+        def refused(why: str) -> None:
+            self.say(why, "error")
+            failed(why)
+
+        if self._opening is not None:
+            self._opening.forget()
+        self.say(f"Opening {root.name} …")
+        self._opening = self.workers.start(
+            _open_study, root, store, reader, images,
+            returned=lambda study: self.use_study(study, case), failed=refused,
+        )  # fmt: skip
+
+    def use_study(self, study: Study, case: str = "") -> None:
+        """Leave the study that is open for another, and show a case of it: `case`, or the first that is not done."""
         try:
-            study = Study.open(root, store, reader)
             first = study.files_of(case).case if case else ""
             summary = study.summary()
         except LesionPointsError as error:
             self.say(str(error), "error")
-            return False
+            return
         self._leave_study()
         self.study = study
         self._undo.clear()
@@ -100,14 +122,14 @@ class Controller(QObject):
         )  # fmt: skip
         first = first or next((s.case for s in summary if s.state is not CaseState.DONE), summary[0].case)
         self.select_case(first)
-        return True
 
     def reopen(self, store: Path | None = None, reader: str = "") -> None:
         """Open the same study with another store, or go on under another reader's name."""
         if self.study is None:
             return
         if store is not None:
-            self.open_study(self.study.root, store, reader or self.study.reader, self.state.wanted)
+            study = self.study
+            self.open_study(study.root, store, reader or study.reader, self.state.wanted, images=study.images)
         elif reader:
             self.study.reader = reader
             self.update(reader=reader)
@@ -400,3 +422,10 @@ class Controller(QObject):
         self.workers.close()
         if self.study is not None:
             self.study.close()
+
+
+def _open_study(root: Path, store: Path | None, reader: str, images: Sequence[Path]) -> Study:
+    """Open a study. Runs in a worker, which also waits for the database library to load."""
+    from napari_lesion_points.store.study import Study
+
+    return Study.open(root, store, reader, images)

@@ -18,6 +18,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, LossPoint, Progress, Started, Validation
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.curves import load_matplotlib
 from napari_lesion_points.ui.session import JobState, Notice
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class JobControl(QObject):
             self._refuse("train", str(error))
             return
         self.curve.emit(None)
+        self._controller.workers.start(load_matplotlib)
         preview = partial(self._preview, study, spec)
         self._start(
             "train",

@@ -6,6 +6,8 @@ Conventions
   oblique or not, stays with the case: napari does not slice rotated layers right.
 * Points layers hold *voxel coordinates of the displayed grid*, (N, 3) float, with the image's scale and units; world mm
   enters and leaves through `DisplayedCase.to_layer` and `to_world`.
+* The margin around the slice is for points only: images and heatmap have `projection_mode="none"`, or napari would show
+  the mean of the slices in it.
 * What napari calls world is therefore voxel x spacing of the displayed grid, and never leaves this module.
 """
 
@@ -169,6 +171,7 @@ def show_images(viewer: Viewer, shown: DisplayedCase, visible: str, known: Mappi
                 volume.data,
                 name=name,
                 colormap="gray",
+                projection_mode="none",
                 contrast_limits=shown.limits[name],
                 visible=name == visible,
                 **shown.placement(),
@@ -220,6 +223,7 @@ def show_heatmap(
             heatmap.volume.data,
             name=HEATMAP,
             colormap=HEAT,
+            projection_mode="none",
             contrast_limits=limits,
             blending="translucent_no_depth",
             opacity=opacity,
