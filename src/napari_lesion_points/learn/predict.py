@@ -4,12 +4,13 @@ A network that normalises over the patch it is given (InstanceNorm, GroupNorm) a
 of the training patch's size. Any other network gets larger ones, up to `LARGEST_VOX`: less is computed twice. Windows
 without foreground are skipped; where windows overlap, each counts more near its centre.
 
-On a CPU as many windows run at once as there are threads, each in one thread: threads that share a convolution wait
-for each other after every layer, longest on a busy machine. Results are added in the order of the windows, so the
+On a CPU, windows run at once, `AT_ONCE` at most, each with its share of the threads; on two cores that is one thread
+each. Threads that share a convolution wait for each other after every layer, longest on a busy machine. Results are added in the order of the windows, so the
 answer does not depend on the number of threads.
 
-Memory, beside the case and the network: 8 bytes per voxel of the case, and for each window that runs about six times
-its voxels in the first level's filters, in the precision of the device.
+Memory, beside the case and the network: 8 bytes per voxel of the case, and for each window that runs about seven
+times its voxels in the first level's filters: with 16 of them at most 0.2 GB in bfloat16. In float32 it is 0.8 GB for
+the two that run together.
 """
 
 from __future__ import annotations
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
 
 OVERLAP = 0.25
 
-#: Edge of the largest windows. Twice the edge takes eight times the memory and is no faster: see docs/results.md.
+#: Edge of the largest windows. A head of 160 x 192 x 160 takes 5.3 s of one core with 64, 3.8 s with 96 or 128, and
+#: 3.4 s with 200, in five times the memory.
 LARGEST_VOX = 96
+
+#: Windows, or pairs of them, that run at once: more threads than this share them, so that memory stays bounded.
+AT_ONCE = 4
 
 #: Weight of a window's corners, where no other window may reach: what is left of float32 after a sum with 1.
 _LEAST_WEIGHT = 1e-3
@@ -106,7 +111,7 @@ def predict_heatmap(
     batch = device.windows
     batches = [windows[i : i + batch] for i in range(0, len(windows), batch)]
     threads = torch.get_num_threads()
-    workers = min(threads, len(batches)) if device.kind == "cpu" else 1
+    workers = min(threads, AT_ONCE, len(batches)) if device.kind == "cpu" else 1
 
     def run(some: list[tuple[slice, ...]]) -> NDArray[np.float32]:
         torch.set_num_threads(max(threads // workers, 1))
