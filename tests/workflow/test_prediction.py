@@ -59,7 +59,7 @@ def test_a_case_that_cannot_be_read_is_named_and_the_others_are_predicted(
 
 def test_large_scans_are_read_one_at_a_time(model: Path, tmp_path: Path) -> None:
     # Twice as many sequences as the model has, of voxels half as large as its own: each one is a large part of the
-    # whole. The bound in docs/user-guide.md is for scans of 16 bits, per voxel of the scan.
+    # whole. The bound is bytes per voxel of a scan of 16 bits.
     shape = (96, 96, 96)
     at = np.linalg.norm(np.indices(shape) - 47.5, axis=0)
     data = np.where(at < 45, 100 + np.random.default_rng(0).normal(0, 9, shape), 0).astype(np.int16)

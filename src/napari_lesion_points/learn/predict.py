@@ -5,8 +5,8 @@ of the training patch's size. Any other network gets larger ones, up to `LARGEST
 without foreground are skipped; where windows overlap, each counts more near its centre.
 
 On a CPU, windows run at once, `AT_ONCE` at most, each with its share of the threads; on two cores that is one thread
-each. Threads that share a convolution wait for each other after every layer, longest on a busy machine. Results are added in the order of the windows, so the
-answer does not depend on the number of threads.
+each. Threads that share a convolution wait for each other after every layer, longest on a busy machine. Results are
+added in the order of the windows, so the answer does not depend on the number of threads.
 
 Memory, beside the case and the network: 8 bytes per voxel of the case, and for each window that runs about seven
 times its voxels in the first level's filters: with 16 of them at most 0.2 GB in bfloat16. In float32 it is 0.8 GB for
