@@ -35,6 +35,10 @@ class TrainingError(LesionPointsError):
     """A training job cannot start, or ended without a usable model."""
 
 
+class PredictionError(LesionPointsError):
+    """Some cases could not be predicted; the others are."""
+
+
 class DeviceError(LesionPointsError):
     """The device asked for does not exist here or ran out of memory."""
 

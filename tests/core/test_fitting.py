@@ -25,9 +25,8 @@ def heatmap_of(shape: tuple[int, int, int], centers_vox: object, mass: object, s
 def one_after_the_other(
     heatmap: np.ndarray, sigma_vox: np.ndarray, min_existence: float = 0.1, max_candidates: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The steps as they are described, with SciPy's fit and the whole grid in every step."""
+    """The steps as they are described, with SciPy's fit, and the whole volume in every step."""
     rest = heatmap.astype(float)
-    indices = np.indices(rest.shape)
     radius = np.ceil(3 * sigma_vox).astype(int)
     height = peak_height(sigma_vox)
 
@@ -35,12 +34,18 @@ def one_after_the_other(
         offsets = [(a - c) / s for a, c, s in zip(at, (x, y, z), sigma_vox, strict=True)]
         return mass * height * np.exp(-0.5 * np.sum(np.square(offsets), axis=0))
 
+    def whole(center: np.ndarray, mass: float) -> np.ndarray:
+        x, y, z = (
+            np.exp(-0.5 * ((np.arange(n) - c) / s) ** 2) for n, c, s in zip(rest.shape, center, sigma_vox, strict=True)
+        )
+        return mass * height * x[:, None, None] * y[:, None] * z
+
     centers, masses = [], []
     for _ in range(max_candidates):
         peak = np.unravel_index(rest.argmax(), rest.shape)
         box = tuple(slice(max(p - r, 0), min(p + r + 1, n)) for p, r, n in zip(peak, radius, rest.shape, strict=True))
         values = rest[box].ravel()
-        at = indices[(slice(None), *box)].reshape(3, -1)
+        at = np.stack([g.ravel() for g in np.mgrid[box]])
         try:
             fitted, _ = curve_fit(gaussian, at, values, p0=[*peak, values.sum()], ftol=1e-12, xtol=1e-12)
             failed = bool((np.abs(fitted[:3] - peak) > radius).any())
@@ -54,7 +59,7 @@ def one_after_the_other(
         elif fitted[3] < min_existence:
             break
         else:
-            rest -= gaussian(indices, *fitted)
+            rest -= whole(fitted[:3], fitted[3])
         centers.append(fitted[:3])
         masses.append(fitted[3])
     return np.array(centers).reshape(-1, 3), np.array(masses)
@@ -78,6 +83,43 @@ def test_the_fit_is_the_slow_one(seed: int, sigma_vox: tuple[float, float, float
     assert len(found) == len(expected_mass)
     assert_allclose(found.centers_vox, expected_centers, rtol=0, atol=CENTER_VOX)
     assert_allclose(found.mass, expected_mass, rtol=0, atol=MASS)
+
+
+@pytest.mark.filterwarnings("ignore:Covariance of the parameters")
+@pytest.mark.parametrize("noise", [0, 0.01])
+@pytest.mark.parametrize("seed", range(2))
+def test_twenty_lesions_in_a_brain_are_the_slow_ones(seed: int, noise: float) -> None:
+    rng = np.random.default_rng(seed)
+    shape, sigma = (64, 192, 192), np.ones(3)
+    centers_vox = rng.uniform(0, np.array(shape) - 1, (17, 3))
+    beside = centers_vox[:3] + rng.choice([-1, 1], (3, 3)) * [2.5, 1.5, 1.0]
+    heatmap = heatmap_of(shape, [*centers_vox, *beside], rng.uniform(0.3, 1.2, 20), sigma)
+    heatmap += rng.normal(0, noise * peak_height(sigma), shape).astype(np.float32)
+    found = fit_gaussians(heatmap, sigma)
+    expected_centers, expected_mass = one_after_the_other(heatmap, sigma)
+    assert len(found) == len(expected_mass)
+    assert_allclose(found.centers_vox, expected_centers, rtol=0, atol=CENTER_VOX)
+    assert_allclose(found.mass, expected_mass, rtol=0, atol=MASS)
+
+
+def test_of_equal_peaks_the_first_in_the_array_comes_first() -> None:
+    # On a grid closer than what one peak can change at another, so that they cannot all be taken at once.
+    centers_vox = np.argwhere(np.ones((2, 3, 3))) * 9 + 6
+    found = fit_gaussians(heatmap_of((22, 32, 32), centers_vox, np.full(18, 0.8), 1.0), 1.0)
+    assert_allclose(found.centers_vox, centers_vox, atol=1e-3)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_fewer_candidates_are_the_first_of_more(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    heatmap = heatmap_of((40, 40, 40), rng.uniform(0, 39, (12, 3)), rng.uniform(0.2, 1.2, 12), 1.0)
+    found, first = fit_gaussians(heatmap, 1.0), fit_gaussians(heatmap, 1.0, max_candidates=count)
+    examined = min(count, len(found)) if not (found.flags & FitFlag.FAILED).any() else len(first)
+    assert len(first) == examined
+    assert_allclose(first.centers_vox, found.centers_vox[:examined], atol=1e-4)
+    high = fit_gaussians(heatmap, 1.0, min_existence=0.5)
+    assert_allclose(high.mass, found.mass[: len(high)], atol=1e-4)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -128,6 +170,98 @@ def test_touching_lesions_are_both_found(apart: float, error: float, sigma_vox: 
     assert len(found) == 2
     assert_allclose(found.centers_vox / sigma, centers_vox / sigma, rtol=0, atol=error)
     assert_allclose(found.mass, [1.0, 0.9], rtol=0, atol=error)
+
+
+@pytest.mark.parametrize("apart", [2.0, 2.5, 3.0, 4.0])
+@pytest.mark.parametrize("sigma_vox", [(1.0, 1.0, 1.0), (2.0, 1.0, 0.6)])
+@pytest.mark.parametrize("noise", [0, 0.003])
+def test_together_touching_lesions_have_their_masses(
+    apart: float, sigma_vox: tuple[float, float, float], noise: float, rng: np.random.Generator
+) -> None:
+    sigma = np.array(sigma_vox)
+    for _ in range(5):
+        direction = rng.normal(size=3)
+        first = rng.uniform(13, 15, 3)
+        centers_vox = np.array([first, first + apart * sigma * direction / np.linalg.norm(direction)])
+        mass = rng.uniform(0.5, 1, 2)
+        heatmap = heatmap_of((28, 28, 28), centers_vox, mass, sigma)
+        heatmap += rng.normal(0, noise * peak_height(sigma), heatmap.shape).astype(np.float32)
+        found = fit_gaussians(heatmap, sigma, joint=True)
+        assert len(found) == 2  # one by one there can be a third, of what the first two left
+        order = np.linalg.norm(found.centers_vox - first, axis=1).argsort()
+        assert_allclose(found.centers_vox[order], centers_vox, atol=0.1)
+        assert_allclose(found.mass[order], mass, rtol=0.05)
+        assert not (found.flags & FitFlag.FAILED).any()
+
+
+def test_together_changes_neither_lesions_apart_nor_what_is_no_sum_of_gaussians(rng: np.random.Generator) -> None:
+    apart = heatmap_of((50, 20, 20), [[8, 10, 10.4], [24, 9.7, 10], [41, 10, 10]], [0.9, 1.2, 0.5], 1.0)
+    one, together = fit_gaussians(apart, 1.0), fit_gaussians(apart, 1.0, joint=True)
+    assert_allclose(together.centers_vox, one.centers_vox, atol=1e-3)
+    assert_allclose(together.mass, one.mass, atol=1e-3)
+    # A wide blob, as a network draws when it is unsure of the place; and a heatmap without anything.
+    blob = 0.9 * draw_gaussians((30, 30, 30), [[15, 14.2, 14.7]], (1.6, 2.2, 1.9))
+    assert len(fit_gaussians(blob, 1.0)) >= 1
+    assert_allclose(fit_gaussians(blob, 1.0, joint=True).mass, fit_gaussians(blob, 1.0).mass)
+    assert len(fit_gaussians(np.zeros((9, 9, 9)), 1.0, joint=True)) == 0
+
+
+@pytest.mark.parametrize("sigma_vox", [(1.0, 1.0, 1.0), (1.5, 1.0, 0.6)])
+def test_with_a_background_term_a_floor_adds_nothing(sigma_vox: tuple[float, float, float]) -> None:
+    centers_vox, mass = np.array([[10.3, 10, 9.6], [29, 0.4, 10.2]]), [0.8, 0.6]
+    heatmap = heatmap_of((40, 20, 20), centers_vox, mass, sigma_vox) + np.float32(4e-4)
+    plain = fit_gaussians(heatmap, sigma_vox)
+    assert (plain.mass[:2] - mass > 0.01).all()
+    found = fit_gaussians(heatmap, sigma_vox, background=True)
+    assert_allclose(found.mass, mass, atol=1e-3)
+    assert_allclose(found.centers_vox, centers_vox, atol=1e-3)
+
+
+def test_under_noise_the_centre_is_as_good_as_it_can_be() -> None:
+    # White noise of 5 % of the peak. Fisher information of a centre: mass^2 * sum of squared slopes / noise^2.
+    rng = np.random.default_rng(3)
+    centers_vox = np.argwhere(np.ones((3, 6, 6))) * 16 + 8 + rng.uniform(-0.5, 0.5, (108, 3))
+    noise = 0.05 * peak_height(1.0)
+    heatmap = draw_gaussians((48, 96, 96), centers_vox, 1.0) + rng.normal(0, noise, (48, 96, 96))
+    found = fit_gaussians(heatmap, 1.0, min_existence=0.5, max_candidates=200)
+    assert len(found) == 108
+    nearest = np.linalg.norm(found.centers_vox[:, None] - centers_vox, axis=2).argmin(axis=1)
+    error = np.sqrt(np.square(found.centers_vox - centers_vox[nearest]).mean())
+    bound = noise / np.sqrt(1 / (16 * np.pi**1.5))
+    assert bound < 0.04
+    assert error < 1.15 * bound  # 1 but for the window's edge and for chance
+
+
+@pytest.mark.parametrize("sigma_vox", [5, 20, 1000, (1000, 1, 1)])
+@pytest.mark.parametrize("content", ["noise", "a narrow lesion", "a wide lesion"])
+def test_a_sigma_beyond_the_volume_finds_nothing_twice(sigma_vox: object, content: str) -> None:
+    heatmap = {
+        "noise": np.random.default_rng(0).random((20, 20, 20)),
+        "a narrow lesion": draw_gaussians((20, 20, 20), [[9, 10, 8.3]], 1.0),
+        "a wide lesion": draw_gaussians((20, 20, 20), [[9, 10, 8.3]], 5.0),
+    }[content]
+    for joint in (False, True):
+        found = fit_gaussians(heatmap, sigma_vox, joint=joint)
+        assert np.isfinite(found.mass).all()
+        assert len(np.unique(found.centers_vox.round(1), axis=0)) == len(found) < 100
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e3, 1e20, 1e30])
+def test_masses_follow_the_scale_of_the_heatmap(scale: float) -> None:
+    heatmap = heatmap_of((20, 20, 20), [[9.3, 10, 8.8]], [0.9], 1.0).astype(float)
+    for joint in (False, True):
+        found = fit_gaussians(heatmap * scale, 1.0, min_existence=0.1 * scale, joint=joint)
+        assert_allclose(found.mass, [0.9 * scale], rtol=1e-4)
+        assert_allclose(found.centers_vox, [[9.3, 10, 8.8]], atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [1e31, 1e39, -1e300, np.inf])
+def test_values_too_large_for_the_fit_count_as_zero_and_are_flagged(value: float) -> None:
+    heatmap = heatmap_of((40, 20, 20), [[10, 10, 10], [30, 10, 10]], [0.9, 0.8], 1.0).astype(float)
+    heatmap[33, 10, 10] = value
+    found = fit_gaussians(heatmap, 1.0)
+    assert_allclose(found.mass, [0.9, 0.8], atol=0.02)
+    assert found.flags.tolist() == [FitFlag.OK, FitFlag.NOT_FINITE]
 
 
 def test_existence_is_the_mass_in_bounds_and_entropy_follows() -> None:

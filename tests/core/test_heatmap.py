@@ -12,7 +12,7 @@ from scipy.stats import multivariate_normal
 from napari_lesion_points.core.heatmap import (
     MIN_SIGMA_VOX,
     REACH_SIGMAS,
-    add_gaussian,
+    add_gaussians,
     draw_gaussians,
     peak_height,
     sigma_in_voxels,
@@ -70,10 +70,14 @@ def test_no_points_and_far_points_draw_nothing() -> None:
 
 def test_adding_says_where_and_taking_away_restores() -> None:
     heatmap = np.zeros((9, 9, 9), np.float32)
-    where = add_gaussian(heatmap, np.array([0.4, 4.0, 8.0]), np.array([1.0, 0.5, 0.5]), 0.7)
+    centers_vox, sigma_vox = np.array([[0.4, 4.0, 8.0], [8.0, 1.0, 1.0]]), np.array([1.0, 0.5, 0.5])
+    boxes = add_gaussians(heatmap, centers_vox, sigma_vox, np.array([0.7, 1.2]))
     outside = np.ones(heatmap.shape, bool)
-    outside[where] = False
-    assert heatmap[where].any()
+    for box in boxes:
+        assert heatmap[box].any()
+        outside[box] = False
     assert not heatmap[outside].any()
-    add_gaussian(heatmap, np.array([0.4, 4.0, 8.0]), np.array([1.0, 0.5, 0.5]), -0.7)
-    assert not heatmap.any()
+    assert_allclose(heatmap[0, 4, 8], 0.7 * draw_gaussians((9, 9, 9), centers_vox[:1], sigma_vox)[0, 4, 8], rtol=1e-6)
+    add_gaussians(heatmap, centers_vox, sigma_vox, np.array([-0.7, -1.2]))
+    assert_allclose(heatmap, 0, atol=1e-8)
+    assert add_gaussians(heatmap, centers_vox[:0], sigma_vox, np.empty(0)) == []

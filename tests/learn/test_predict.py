@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from napari_lesion_points.core.preparation import NetworkInput
@@ -24,6 +24,8 @@ SHAPES = [(24, 24, 24), (40, 25, 17), (9, 30, 16)]
 
 class Echo(nn.Module):
     """Logits that are the first sequence, so the prediction at a voxel is known whatever the window."""
+
+    config = UNetConfig(1, levels=2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x[:, :1]
@@ -43,17 +45,93 @@ def test_every_voxel_of_the_foreground_is_predicted_and_none_beside_it(
     assert_allclose(heatmap, np.where(case.foreground, expected, 0), atol=1e-5)
 
 
-def test_it_does_not_matter_how_many_windows_run_together(make_case: MakeCase, monkeypatch: pytest.MonkeyPatch) -> None:
+class Stencil(nn.Module):
+    """Two convolutions with BatchNorm between: what a voxel gets depends on its surroundings, not on the window."""
+
+    config = UNetConfig(1, levels=2)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1, bias=False), nn.BatchNorm3d(4), nn.LeakyReLU(0.01))
+        self.head = nn.Conv3d(4, 1, 1)
+        norm = self.block[1]
+        nn.init.uniform_(norm.weight, 0.5, 2)
+        nn.init.uniform_(norm.bias, -1, 1)
+        norm.running_mean.uniform_(-1, 1)
+        norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.block(x))
+
+
+def instance_norm() -> nn.Module:
+    return UNet(UNetConfig(1, filters=4, levels=2, bias=0.0))
+
+
+@pytest.mark.parametrize("make_network", [instance_norm, Stencil])
+def test_the_answer_does_not_depend_on_threads_nor_on_how_many_windows_run_together(
+    make_case: MakeCase, monkeypatch: pytest.MonkeyPatch, make_network: Callable[[], nn.Module]
+) -> None:
     torch.manual_seed(0)
-    network = UNet(UNetConfig(1, filters=4, levels=2, bias=0.0))
-    case = make_case(1, shape=(40, 25, 17))
+    network, case = make_network(), make_case(1, shape=(40, 25, 17))
+    monkeypatch.setattr(predict, "LARGEST_VOX", 20)
     heatmaps = []
-    for batch in (1, 2, 7):
-        monkeypatch.setattr(predict, "_BATCH", batch)
+    for windows, threads in ((1, 1), (2, 1), (7, 1), (2, 3)):
+        monkeypatch.setattr(Device, "windows", windows)
+        torch.set_num_threads(threads)
         heatmaps.append(predict_heatmap(network, case, (16, 16, 16), 0.1, CPU))
+        assert torch.get_num_threads() == threads
+        torch.set_num_threads(1)
     assert heatmaps[0].max() > 0.05
     assert_allclose(heatmaps[1], heatmaps[0], atol=1e-6)
     assert_allclose(heatmaps[2], heatmaps[0], atol=1e-6)
+    assert_array_equal(heatmaps[3], heatmaps[1])
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_network_that_does_not_look_at_the_window_answers_as_for_the_whole_volume(
+    make_case: MakeCase, monkeypatch: pytest.MonkeyPatch, half: bool
+) -> None:
+    # Far from a border a voxel sees the same surroundings in each window, so the windows must agree with one pass.
+    torch.manual_seed(0)
+    network, case = Stencil().eval(), make_case(1, shape=(40, 26, 18))
+    monkeypatch.setattr(predict, "LARGEST_VOX", 20)
+    heatmap = predict_heatmap(network, case, (16, 16, 16), 0.1, Device("cpu", "CPU", half))
+    with torch.no_grad():
+        whole = torch.sigmoid(network(torch.from_numpy(case.images).float()[None]))[0, 0].numpy() * 0.2
+    # A window's outermost voxels miss a neighbour, and count little beside the window that has it.
+    expected = np.where(case.foreground, whole, 0)
+    assert_allclose(heatmap, expected, atol=0.01)
+    assert np.abs(heatmap - expected).mean() < (5e-4 if half else 2e-4)
+
+
+@pytest.mark.parametrize("shape", [(80, 96, 78), (16, 16, 16), (300, 9, 97), (17, 95, 40)])
+def test_large_windows_cover_the_volume_and_stay_within_bounds(shape: tuple[int, int, int]) -> None:
+    shared, stride = (12, 12, 12), 8
+    size = predict._larger(shape, (48, 48, 48), shared, stride)
+    counts = [len(predict._starts(max(n, s), s, v)) for n, s, v in zip(shape, size, shared, strict=True)]
+    assert all(s % stride == 0 and s <= predict.LARGEST_VOX for s in size)
+    for n, s, v, count in zip(shape, size, shared, counts, strict=True):
+        assert count * s - (count - 1) * v >= n
+        assert s < n / count + v + stride  # no larger than it must be
+    assert max(shape) <= 48 or max(counts) > 1  # two threads have a window each
+
+
+def test_what_progress_raises_ends_the_prediction_at_once(make_case: MakeCase) -> None:
+    calls = []
+
+    class Counting(Echo):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            calls.append(len(x))
+            return super().forward(x)
+
+    def stop(_: float) -> None:
+        raise KeyboardInterrupt
+
+    case = make_case(1, shape=(400, 16, 16))
+    with pytest.raises(KeyboardInterrupt):
+        predict_heatmap(Counting(), case, (16, 16, 16), 0.1, Device("cpu", "CPU", half=True), progress=stop)
+    assert len(calls) < 6
 
 
 def test_one_window_is_the_network_itself(make_case: MakeCase) -> None:
@@ -68,7 +146,7 @@ def test_one_window_is_the_network_itself(make_case: MakeCase) -> None:
 
 
 def test_progress_rises_to_one_and_no_foreground_is_no_work(make_case: MakeCase) -> None:
-    case = make_case(1, shape=(40, 25, 17))
+    case = make_case(1, shape=(300, 25, 17))
     shares: list[float] = []
     predict_heatmap(Echo(), case, (16, 16, 16), 0.1, CPU, progress=shares.append)
     assert shares == sorted(shares)

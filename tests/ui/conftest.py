@@ -99,7 +99,10 @@ class Hand:
         self.qtbot.waitUntil(condition, timeout=timeout_ms)
 
     def open(self, root: Path, store: Path | None = None, case: str = "") -> None:
-        assert self.controller.open_study(root, store, "maria", case), self.controller.state.notice
+        before = self.controller.study
+        self.controller.open_study(root, store, "maria", case)
+        self.until(lambda: self.controller.study is not before or self.controller.state.notice.level == "error")
+        assert self.controller.study is not before, self.controller.state.notice
         self.until(lambda: self.controller.screen.case_ready and not self.controller.state.loading)
         self.qtbot.wait(50)
 

@@ -150,7 +150,7 @@ def test_the_list_of_points_jumps(reading: Any) -> None:
 def test_keys_cycle_sequences_and_views(reading: Any) -> None:
     assert reading.controller.state.sequence == "FLAIR"
     reading.key(Qt.Key.Key_C)
-    assert [layer.visible for layer in reading.controller.images] == [False, True]
+    assert [layer.visible for layer in reading.controller.scene.images.values()] == [False, True]
     reading.key(Qt.Key.Key_X)
     assert reading.viewer.dims.order == (1, 0, 2)
 
@@ -184,7 +184,7 @@ def test_new_candidates_change_neither_tool_nor_active_layer(reading: Any) -> No
     reading.controller.set_heat_opacity(0.3)
     reading.controller.refresh()
     reading.controller._replace_heatmap(reading.controller.shown, heatmap)
-    assert reading.controller.candidate_layer is not None
-    assert reading.controller.heat_layer.opacity == 0.3
+    assert reading.controller.scene.candidates is not None
+    assert reading.controller.scene.heatmap.opacity == 0.3
     assert reading.viewer.layers.selection.active is lesions
     assert str(lesions.mode) == "select"

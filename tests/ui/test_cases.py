@@ -75,7 +75,7 @@ def test_an_unreadable_case_says_which_file_and_the_next_one_opens(hand: Any, da
     broken = dataset / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz"
     broken.write_bytes(broken.read_bytes()[:400])
     hand.controller.open_study(dataset)
-    hand.until(lambda: not hand.controller.state.loading)
+    hand.until(lambda: hand.controller.study is not None and not hand.controller.state.loading)
     assert broken.name in hand.dock.message.label.text()
     hand.dock.cases.next.click()
     hand.until(lambda: hand.controller.state.shown == "sub-02")
@@ -83,8 +83,11 @@ def test_an_unreadable_case_says_which_file_and_the_next_one_opens(hand: Any, da
 
 def test_a_folder_without_images_is_refused_with_a_reason(hand: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert not hand.controller.open_study(tmp_path / "empty")
+    told: list[str] = []
+    hand.controller.open_study(tmp_path / "empty", failed=told.append)
+    hand.until(lambda: bool(told))
     assert "no images found" in hand.dock.message.label.text()
+    assert told[0] in hand.dock.message.label.text()
     assert hand.controller.study is None
 
 
@@ -101,7 +104,7 @@ def test_resampled_sequences_are_told(hand: Any, dataset: Path) -> None:
 def test_thick_oblique_clinical_scans_open(hand: Any, shared_data: Path, tmp_path: Path) -> None:
     hand.open(shared_data / "clinical_grids", tmp_path / "store")
     assert hand.controller.shown.grid.axcodes == "SPL"
-    assert len(hand.controller.images) == 3
+    assert len(hand.controller.scene.images) == 3
     assert "oblique" in hand.dock.message.label.text()
     middle = tuple(hand.controller.shown.grid.to_world([np.array(hand.controller.shown.grid.shape) // 2])[0])
     hand.slice_to(middle)
@@ -111,6 +114,7 @@ def test_thick_oblique_clinical_scans_open(hand: Any, shared_data: Path, tmp_pat
 
 def test_reader_and_store_can_be_changed(reading: Any, tmp_path: Path) -> None:
     reading.controller.reopen(store=tmp_path / "elsewhere", reader="otto")
+    reading.until(lambda: reading.controller.state.store.endswith("elsewhere"))
     reading.until(lambda: reading.controller.screen.case_ready)
     assert (tmp_path / "elsewhere" / "study.sqlite").is_file()
     assert reading.controller.study.reader == "otto"
@@ -152,3 +156,58 @@ def test_a_layer_with_more_axes_is_refused_with_a_reason(reading: Any) -> None:
     reading.viewer.layers.remove("movie")
     reading.controller.select_case("sub-02")
     reading.until(lambda: reading.controller.state.shown == "sub-02")
+
+
+def test_the_margin_shows_points_and_not_a_mean_of_slices(reading: Any) -> None:
+    reading.controller.set_margin(12.0)  # three slices of 4 mm
+    layer = reading.controller.scene.images["FLAIR"]
+    reading.slice_to(tuple(reading.controller.shown.grid.to_world([[7, 25, 22]])[0]))
+    np.testing.assert_array_equal(layer._slice.image.raw, layer.data[7])
+
+
+def test_cases_fill_the_layers_that_are_there(reading: Any) -> None:
+    before = {layer.name: layer for layer in reading.viewer.layers}
+    reading.controller.scene.lesions.visible = False
+    first = reading.controller.scene.images["FLAIR"].data
+    reading.dock.cases.next.click()
+    reading.until(lambda: reading.controller.state.shown == "sub-02")
+    assert {layer.name: layer for layer in reading.viewer.layers} == before
+    assert not reading.controller.scene.lesions.visible
+    assert reading.controller.scene.images["FLAIR"].data is not first
+    reading.viewer.layers.remove(before["T1w"])
+    reading.viewer.layers.remove(before["Lesions"])
+    reading.dock.cases.next.click()
+    reading.until(lambda: reading.controller.state.shown == "sub-03")
+    assert sorted(layer.name for layer in reading.viewer.layers) == ["FLAIR", "Lesions", "T1w"]
+    reading.click(tuple(reading.controller.shown.grid.to_world([[7, 25, 22]])[0]))
+    assert len(reading.stored) == 1
+
+
+def test_a_case_with_another_shape_and_other_sequences_replaces_them(reading: Any, dataset: Path) -> None:
+    folder = dataset / "sub-03" / "anat"
+    (folder / "sub-03_T1w.nii.gz").rename(folder / "sub-03_T2w.nii.gz")
+    data = np.random.default_rng(0).normal(50, 5, (30, 26, 20)).astype(np.float32)
+    for path in folder.iterdir():
+        nib.save(nib.Nifti1Image(data, np.diag([2.0, 2.0, 2.0, 1.0])), path)
+    reading.open(dataset, case="sub-02")
+    reading.controller.select_case("sub-03")
+    reading.until(lambda: reading.controller.state.shown == "sub-03")
+    assert [layer.name for layer in reading.viewer.layers] == ["FLAIR", "T2w", "Lesions"]
+    for layer in reading.viewer.layers:
+        np.testing.assert_allclose(layer.scale, (2.0, 2.0, 2.0))
+    assert reading.viewer.dims.nsteps == (20, 26, 30)
+    reading.controller.select_case("sub-01")
+    reading.until(lambda: reading.controller.state.shown == "sub-01")
+    assert reading.viewer.dims.nsteps == (14, 50, 44)
+
+
+def test_some_images_of_a_folder_are_one_case(hand: Any, dataset: Path, monkeypatch: Any) -> None:
+    folder = dataset / "sub-01" / "anat"
+    chosen = [str(folder / f"sub-01_{name}.nii.gz") for name in ("T1w", "FLAIR")]
+    monkeypatch.setattr(
+        "napari_lesion_points.ui.cases.QFileDialog.getOpenFileNames", staticmethod(lambda *_: (chosen, ""))
+    )
+    hand.dock.cases.ask_images()
+    hand.until(lambda: hand.controller.screen.case_ready and not hand.controller.state.loading)
+    assert hand.controller.state.sequences == ("FLAIR", "T1w")
+    assert [s.case for s in hand.controller.state.cases] == ["anat"]

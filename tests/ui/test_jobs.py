@@ -43,7 +43,7 @@ def annotated(reading: Any) -> Any:
 def run_training(hand: Any, runner: Any) -> list[Any]:
     specs: list[Any] = []
 
-    def noting(spec: Any, stop: threading.Event) -> Iterator[Event]:
+    def noting(spec: Any, stop: threading.Event, _: Any) -> Iterator[Event]:
         specs.append(spec)
         yield from runner(spec, stop)
 
@@ -152,7 +152,7 @@ def test_editing_goes_on_while_a_job_runs_and_closing_stops_it(annotated: Any) -
 
 
 def predicting(dataset_grid: Any) -> Any:
-    def run(spec: PredictSpec, _: threading.Event) -> Iterator[Event]:
+    def run(spec: PredictSpec, *_: Any) -> Iterator[Event]:
         yield Started("cases", "CPU")
         for case in spec.cases:
             heatmap = np.zeros(dataset_grid.shape, np.float32)
@@ -183,15 +183,47 @@ def test_a_prediction_is_stored_and_shown(annotated: Any, monkeypatch: pytest.Mo
     before = annotated.controller.study.annotations()
     annotated.dock.predict.all_cases.click()
     annotated.until(lambda: annotated.controller.state.job.outcome == "returned")
-    annotated.until(lambda: annotated.controller.heat_layer is not None)
+    annotated.until(lambda: annotated.controller.scene.heatmap is not None)
     assert [s.candidates for s in annotated.controller.study.summary()] == [1, 1, 1]
     assert annotated.controller.study.annotations() == before
-    layer = annotated.controller.heat_layer
+    layer = annotated.controller.scene.heatmap
     s, p, left = annotated.controller.shown.to_layer(grid.to_world([[20, 20, 5]]))[0].round().astype(int)
     assert layer.data[s, p, left] == pytest.approx(0.01)
     assert annotated.dock.predict.count.text() == "1 of 1 shown"
     names = [one.name for one in annotated.viewer.layers]
     assert names == ["FLAIR", "T1w", "Heatmap", "Lesions", "Candidates"]
+
+
+def test_after_a_training_the_open_case_shows_its_new_candidates(annotated: Any) -> None:
+    from napari_lesion_points.core.geometry import Grid
+
+    go_on = threading.Event()
+    previews: list[PredictSpec] = []
+
+    def training(spec: TrainSpec, stop: threading.Event, preview: Any) -> Iterator[Event]:
+        yield Started("1 case", "CPU")
+        previews.append(preview())
+        go_on.wait(20)
+        previews.append(preview())
+        yield from (e for e in predicting(Grid((44, 50, 14), AFFINE))(previews[1]) if isinstance(e, CasePredicted))
+        yield Finished("returned", "done", spec.out)
+
+    annotated.dock.jobs.runner = training
+    annotated.dock.show_tab("Train")
+    annotated.dock.train.start.click()
+    annotated.until(lambda: bool(previews))
+    annotated.controller.select_case("sub-03")
+    annotated.until(lambda: annotated.controller.screen.case_ready)
+    go_on.set()
+    annotated.until(lambda: annotated.controller.state.job.outcome == "returned")
+    annotated.until(lambda: annotated.controller.scene.heatmap is not None)
+    assert [p.cases[0].case for p in previews] == ["sub-01", "sub-03"]  # the one that is open by then
+    assert Path(previews[1].model).parent == annotated.controller.study.models_dir
+    assert len(annotated.controller.scene.candidates.data) == 1
+    assert [s.candidates for s in annotated.controller.study.summary()] == [0, 0, 1]
+    assert [p.case for p in annotated.controller.state.queue] in ([], ["sub-03"])
+    annotated.dock.show_tab("Review")
+    assert [p.case for p in annotated.controller.state.queue] == ["sub-03"]
 
 
 def test_without_a_model_nothing_can_be_predicted(annotated: Any) -> None:
@@ -224,7 +256,7 @@ def test_a_job_can_follow_at_once(annotated: Any) -> None:
     """The end of a job's thread comes after its last event, and must not be taken for the end of the next job."""
     outcomes: list[str] = []
 
-    def quick(_: Any, __: threading.Event) -> Iterator[Event]:
+    def quick(*_: Any) -> Iterator[Event]:
         yield Finished("returned", f"number {len(outcomes)}")
         time.sleep(0.2)
 

@@ -70,7 +70,7 @@ def test_one_key_each_for_accept_reject_skip_and_back(reviewing: Any) -> None:
     stored = reviewing.controller.study.annotations("sub-01")
     assert [(p.id, p.origin, p.reader) for p in stored] == [("b", Origin.MODEL, "maria")]
     np.testing.assert_allclose(stored[0].world, world((30, 30, 9)))
-    layer = reviewing.controller.candidate_layer
+    layer = reviewing.controller.scene.candidates
     assert [str(s) for s in layer.symbol] == ["ring", "star", "x"]
     assert list(layer.features["verdict"]) == ["", "accepted", "rejected"]
 
@@ -144,7 +144,7 @@ def test_review_keys_mean_nothing_in_other_tabs(reviewing: Any) -> None:
 
 
 def test_candidates_cannot_be_dragged_or_deleted(reviewing: Any) -> None:
-    layer = reviewing.controller.candidate_layer
+    layer = reviewing.controller.scene.candidates
     assert not layer.editable
     before = layer.data.copy()
     at = reviewing.pixel(world((30, 30, 9)))
@@ -155,10 +155,10 @@ def test_candidates_cannot_be_dragged_or_deleted(reviewing: Any) -> None:
 
 def test_the_slider_filters_at_once_and_the_queue_follows(reviewing: Any) -> None:
     reviewing.dock.review.existence.slider.setValue(50)
-    assert list(reviewing.controller.candidate_layer.shown) == [True, True, False]
+    assert list(reviewing.controller.scene.candidates.shown) == [True, True, False]
     reviewing.until(lambda: len(reviewing.controller.state.queue) == 2)
     reviewing.dock.review.existence.slider.setValue(0)
-    assert reviewing.controller.candidate_layer.shown.all()
+    assert reviewing.controller.scene.candidates.shown.all()
 
 
 def test_a_thousand_candidates_are_filtered_without_delay(reading: Any, rng: np.random.Generator) -> None:
@@ -174,12 +174,12 @@ def test_a_thousand_candidates_are_filtered_without_delay(reading: Any, rng: np.
     for value in (20, 40, 60, 80):
         reading.dock.predict.existence.slider.setValue(value)
     each_s = (time.perf_counter() - started) / 4
-    assert reading.controller.candidate_layer.shown.sum() == sum(p.existence >= 0.8 for p in many)
+    assert reading.controller.scene.candidates.shown.sum() == sum(p.existence >= 0.8 for p in many)
     assert each_s < 0.25
 
 
 def test_candidates_read_without_colour(reviewing: Any) -> None:
-    layer = reviewing.controller.candidate_layer
+    layer = reviewing.controller.scene.candidates
     assert list(layer.text.values) == ["0.95", "0.55", "0.20"]
     assert layer.face_contrast_limits == (0, 1)
     assert layer.face_colorbar.visible

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress, Started, Validation
+from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_volume
 from napari_lesion_points.workflow import jobs
@@ -29,6 +30,7 @@ from napari_lesion_points.workflow.specs import (
     PredictSpec,
     TrainSpec,
     plan_prediction,
+    plan_preview,
     plan_training,
     resume_training,
     to_json,
@@ -121,6 +123,35 @@ def test_a_training_returns_with_a_model(trained: tuple[list[Event], Path], poin
     assert not card.resumable
     assert (out / HISTORY).read_text().splitlines()[-1] == encode(figures[-1])
     assert {p.name for p in out.iterdir()} == {"model.safetensors", "model.json", "job.json", "history.jsonl"}
+
+
+def test_a_training_ends_with_the_prediction_it_was_told_last(pointed: Path, tmp_path: Path) -> None:
+    spec = spec_of(pointed, tmp_path / "model")
+    with Study.open(pointed) as study:
+        plans = [plan_preview(spec, study.files_of(case), tmp_path) for case in ("sub-03", "sub-04")]
+    seen: list[Event] = []
+
+    def wanted() -> PredictSpec | None:
+        return plans[any(isinstance(e, Started) for e in seen)]
+
+    for event in run(spec, preview=wanted):
+        seen.append(event)
+    assert finished(seen).reason.startswith("Trained on")
+    (predicted,) = [e for e in seen if isinstance(e, CasePredicted)]
+    assert predicted.case == "sub-04"
+    assert seen.index(predicted) > max(i for i, e in enumerate(seen) if isinstance(e, Validation))
+    assert read_volume(tmp_path / "sub-04_heatmap.nii.gz").data.shape == (28, 30, 26)
+
+
+def test_a_preview_that_fails_leaves_the_training_returned(pointed: Path, tmp_path: Path) -> None:
+    spec = spec_of(pointed, tmp_path / "model")
+    with Study.open(pointed) as study:
+        files = study.files_of("sub-03")
+    gone = CaseFiles("sub-03", {name: tmp_path / f"{name}.nii.gz" for name in files.sequences})
+    end = finished(list(execute(spec, lambda: False, lambda: plan_preview(spec, gone, tmp_path))))
+    assert (end.outcome, end.result) == ("returned", spec.out)
+    assert "No prediction: " in end.reason
+    assert plan_preview(spec, CaseFiles("sub-03", {"T2w": tmp_path}), tmp_path) is None
 
 
 def test_the_seed_decides_the_weights(trained: tuple[list[Event], Path], pointed: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.heatmap import draw_gaussians, sigma_in_voxels
 from napari_lesion_points.core.metrics import binary_entropy
-from napari_lesion_points.core.records import CaseState, LesionPoint, Origin, Verdict
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
 from napari_lesion_points.errors import PointsFileError, VolumeError
 from napari_lesion_points.store.points_file import write_points
 from napari_lesion_points.store.study import Study
@@ -70,6 +70,30 @@ def test_a_verdict_given_twice_is_one_and_can_be_undone(
     study.apply(first.inverse())
     assert study.candidates("sub-01") == before
     assert study.annotations("sub-01") == ()
+
+
+def test_what_lies_on_an_annotation_is_not_asked_about_and_not_annotated_twice(study: Study) -> None:
+    by_hand = LesionPoint("sub-01", (1.0, 2.0, 0.0), "by hand")  # 2.2 mm from the candidate at 0, 4.5 mm from that at 5
+    study.apply(Change.adding(by_hand))
+    assert [c.id for c in review_queue(study)] == ["sub-01-5", "sub-02-1", "sub-02-6"]
+    on_it, beside, _ = study.candidates("sub-01")
+    change = verdict_change(study, on_it, Verdict.ACCEPTED)
+    study.apply(change)
+    assert [a.id for a in study.annotations("sub-01")] == ["by hand"]
+    assert study.candidates("sub-01")[0].verdict is Verdict.ACCEPTED
+    study.apply(verdict_change(study, beside, Verdict.ACCEPTED))
+    assert [a.id for a in study.annotations("sub-01")] == ["by hand", "sub-01-5"]
+    accepted = study.candidates("sub-01")[1]
+    study.apply(verdict_change(study, accepted, Verdict.MOVED, (1.0, 2.0, 1.0)))  # it is that lesion after all
+    assert [a.id for a in study.annotations("sub-01")] == ["by hand"]
+    study.apply(verdict_change(study, study.candidates("sub-01")[0], Verdict.REJECTED))
+    assert [a.id for a in study.annotations("sub-01")] == ["by hand"]
+
+
+def test_one_annotation_accounts_for_one_candidate(study: Study) -> None:
+    study.add_candidates("sub-03", [candidate("sub-03", x, 0.5) for x in (-2.0, 2.0)], "m", 2)
+    study.apply(Change.adding(LesionPoint("sub-03", (0.5, 0.0, 0.0), "by hand")))
+    assert [c.id for c in review_queue(study, ["sub-03"])] == ["sub-03--2.0"]
 
 
 def test_a_changed_mind_leaves_one_annotation_or_none(study: Study) -> None:

@@ -72,26 +72,29 @@ def draw_gaussians(shape: tuple[int, int, int], centers_vox: ArrayLike, sigma_vo
     """
     heatmap = np.zeros(shape, np.float32)
     sigma = np.broadcast_to(np.asarray(sigma_vox, dtype=float), 3)
-    for center in np.asarray(centers_vox, dtype=float).reshape(-1, 3):
-        add_gaussian(heatmap, center, sigma, 1.0)
+    centers = np.asarray(centers_vox, dtype=float).reshape(-1, 3)
+    add_gaussians(heatmap, centers, sigma, np.ones(len(centers)))
     return heatmap
 
 
-def add_gaussian(heatmap: NDArray[np.float32], center_vox: Array, sigma_vox: Array, mass: float) -> tuple[slice, ...]:
-    """Add `mass` times a Gaussian to `heatmap` in place; return the slices that changed (empty ones if none)."""
+def add_gaussians(
+    heatmap: NDArray[np.float32], centers_vox: Array, sigma_vox: Array, mass: Array
+) -> list[tuple[slice, ...]]:
+    """Add (N,) masses times Gaussians at (N, 3) centres in place; return the boxes that changed (some may be empty)."""
     reach = REACH_SIGMAS * sigma_vox
-    shape = np.array(heatmap.shape)
-    start = np.clip(np.floor(center_vox - reach), 0, shape).astype(int)
-    stop = np.clip(np.ceil(center_vox + reach) + 1, 0, shape).astype(int)
-    where = tuple(slice(int(a), max(int(a), int(b))) for a, b in zip(start, stop, strict=True))
-    x, y, z = (
-        gaussian_1d(np.arange(s.start, s.stop), c, w) for s, c, w in zip(where, center_vox, sigma_vox, strict=True)
-    )
-    heatmap[where] += (mass * x[:, None, None] * y[:, None] * z).astype(np.float32)
-    return where
+    start = np.clip(np.floor(centers_vox - reach), 0, heatmap.shape).astype(int)
+    stop = np.clip(np.ceil(centers_vox + reach) + 1, start, heatmap.shape).astype(int)
+    at = start[..., None] + np.arange((stop - start).max(initial=0))
+    density = gaussian_1d(at, centers_vox[..., None], sigma_vox[:, None])
+    density[:, 0] *= mass[:, None]
+    boxes = [tuple(map(slice, a, b)) for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
+    for (x, y, z), (i, j, k), box in zip(density.astype(np.float32), (stop - start).tolist(), boxes, strict=True):
+        heatmap[box] += (x[:i, None] * y[:j])[..., None] * z[:k]
+    return boxes
 
 
-def gaussian_1d(at: NDArray[np.int_], center: float, sigma: float) -> Array:
-    """Unit-mass normal density at voxel centres `at` (n,), along one axis."""
-    density: Array = np.exp(-0.5 * ((at - center) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+def gaussian_1d(at: NDArray[np.int_], center: Array | float, sigma: Array | float) -> Array:
+    """Unit-mass normal density at voxel centres `at` (..., n), along one axis each."""
+    away = (at - center) / sigma
+    density: Array = np.exp(-0.5 * away * away) / (np.sqrt(2 * np.pi) * sigma)
     return density

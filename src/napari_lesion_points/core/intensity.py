@@ -34,8 +34,10 @@ def foreground_mask(volumes: Sequence[NDArray[np.floating]]) -> NDArray[np.bool_
         Where any volume is skull-stripped, the voxels that are not 0 in one of those. Otherwise the voxels above
         Otsu's threshold in a smoothed volume, the largest component of each. Holes filled; all True if that is empty.
     """
-    masks = [v != 0 for v in volumes if _background_removed(v)] or [_head(v) for v in volumes]
-    mask = np.logical_or.reduce(masks)
+    removed = [v for v in volumes if _background_removed(v)]
+    mask = np.zeros(volumes[0].shape, bool)
+    for volume in removed or volumes:
+        mask |= volume != 0 if removed else _head(volume)
     mask = ndimage.binary_fill_holes(mask)
     return mask if mask.any() else np.ones_like(mask)
 
@@ -65,11 +67,12 @@ def standardise(volume: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArra
     mask : (I, J, K) bool
         Foreground; at least one voxel.
     """
-    inside = volume[mask].astype(np.float64)
-    deviation = inside.std()
+    inside = volume[mask].astype(np.float32, copy=False)
+    inside -= np.float32(inside.mean(dtype=np.float64))
+    deviation = np.sqrt(np.square(inside).mean(dtype=np.float64))
     out = np.zeros(volume.shape, np.float32)
     if deviation > 0:
-        out[mask] = (inside - inside.mean()) / deviation
+        out[mask] = inside / np.float32(deviation)
     return out
 
 
@@ -91,7 +94,7 @@ def _background_removed(volume: NDArray[np.floating]) -> bool:
 
 
 def _head(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
-    smooth = ndimage.gaussian_filter(volume.astype(np.float32), 1.0)
+    smooth = ndimage.gaussian_filter(volume.astype(np.float32, copy=False), 1.0)
     return _largest_component(smooth > otsu_threshold(smooth))
 
 
@@ -99,7 +102,10 @@ def _largest_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     labels, count = ndimage.label(mask)
     if count < 2:
         return mask
-    sizes = np.bincount(labels.ravel())
+    # One plane at a time: bincount makes an int64 copy of what it counts.
+    sizes = np.zeros(count + 1, int)
+    for plane in labels:
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
     sizes[0] = 0
     largest: NDArray[np.bool_] = labels == sizes.argmax()
     return largest

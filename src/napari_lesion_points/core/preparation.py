@@ -15,7 +15,7 @@ from napari_lesion_points.core.geometry import NETWORK_AXES, Grid, Volume
 from napari_lesion_points.core.intensity import bounding_box, foreground_mask, standardise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -59,27 +59,38 @@ def network_spacing(grids: Sequence[Grid], sigma_mm: float) -> tuple[float, floa
 
 
 def prepare_input(
-    case: str, volumes: Sequence[Volume], spacing_mm: ArrayLike, points_world: ArrayLike = ()
+    case: str, volumes: Iterable[Volume], spacing_mm: ArrayLike, points_world: ArrayLike = ()
 ) -> NetworkInput:
     """Reorient, resample, standardise and crop a case.
+
+    Volumes are taken one at a time and not kept, so that an iterator that reads them holds one in memory.
 
     Parameters
     ----------
     case : str
         Case identifier.
-    volumes : sequence of Volume
-        The sequences in the model's order, all on one grid.
+    volumes : iterable of Volume
+        The sequences in the model's order, all on one grid; at least one.
     spacing_mm : (3,) float
         Voxel size the network works in, in its own axis order (RAS).
     points_world : (N, 3) float
         Annotations, world mm.
     """
-    first = volumes[0].grid.reoriented(NETWORK_AXES)
     spacing = np.asarray(spacing_mm, dtype=float)
-    grid = first if np.allclose(first.spacing, spacing, rtol=0.02) else first.with_spacing(spacing)
-    arrays = [v.reoriented(NETWORK_AXES).resampled(grid).data.astype(np.float32) for v in volumes]
+    arrays: list[NDArray[np.float32]] = []
+    for volume in volumes:
+        turned = volume.reoriented(NETWORK_AXES)
+        if not arrays:
+            grid = turned.grid
+            if not np.allclose(grid.spacing, spacing, rtol=0.02):
+                grid = grid.with_spacing(spacing)
+        arrays.append(turned.resampled(grid).data.astype(np.float32, copy=False))
+        del volume, turned  # before the next one is read
     mask = foreground_mask(arrays)
     box = bounding_box(mask, _MARGIN_VOX)
-    images = np.stack([standardise(a, mask)[box] for a in arrays]).astype(np.float16)
+    foreground = mask[box].copy()
+    images = np.empty((len(arrays), *foreground.shape), np.float16)
+    for image in images:
+        image[...] = standardise(arrays.pop(0)[box], foreground)
     points = np.asarray(points_world, dtype=float).reshape(-1, 3)
-    return NetworkInput(case, images, mask[box].copy(), grid.cropped(box), points)
+    return NetworkInput(case, images, foreground, grid.cropped(box), points)

@@ -29,18 +29,40 @@ class Device:
     label: str
     half: bool
 
-    def autocast(self) -> AbstractContextManager[object]:
-        """Return the context in which the network runs."""
-        if not self.half:
-            return nullcontext()
-        return torch.autocast(self.name.split(":")[0], dtype=torch.bfloat16)
+    @property
+    def kind(self) -> str:
+        """What torch calls this kind of device: "cpu", "cuda" or "mps"."""
+        return self.name.split(":")[0]
+
+    @property
+    def windows(self) -> int:
+        """How many windows are predicted together.
+
+        A CPU gains nothing by more than one, but float32 needs two: torch runs a single small one through a
+        convolution that is several times slower.
+        """
+        if self.kind == "cpu":
+            return 1 if self.half else 2
+        return 8
+
+    def autocast(self, *, learning: bool = True) -> AbstractContextManager[object]:
+        """Return the context in which the network runs.
+
+        A GPU without bfloat16 units predicts in float16. Learning in that would need scaled losses, so it is float32.
+        """
+        if self.half:
+            return torch.autocast(self.kind, dtype=torch.bfloat16)
+        if self.kind == "cuda" and not learning:
+            return torch.autocast(self.kind, dtype=torch.float16)
+        return nullcontext()
 
 
 def available_devices() -> tuple[Device, ...]:
     """List the devices of this machine, best first."""
     found = []
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        half = torch.cuda.is_bf16_supported()
+        # NVIDIA's bfloat16 units came with compute capability 8; on older GPUs torch would emulate them, slowly.
+        half = torch.version.hip is not None or torch.cuda.get_device_properties(i).major >= 8
         found.append(Device(f"cuda:{i}", f"{torch.cuda.get_device_name(i)} ({_precision(half)})", half))
     if torch.backends.mps.is_available():
         found.append(Device("mps", "Apple GPU (float32)", half=False))

@@ -12,6 +12,7 @@ The names of the sequences must agree between cases, so a file's name is strippe
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,16 @@ from napari_lesion_points.errors import StudyError, VolumeError
 from napari_lesion_points.store.volumes import ENDINGS, read_grid, read_volume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_lesion_points.core.geometry import Grid, Volume
 
 #: Last words of the names of images that are results, not sequences.
 _RESULTS = {"mask", "dseg", "seg", "probseg", "roi", "heatmap", "points"}
+
+#: Files of a case that are read at once: more would only need more memory, as long as a case has a handful.
+_READERS = 4
 
 #: Top-level folders of a dataset that hold no cases.
 _NOT_CASES = {"derivatives", "code", "sourcedata"}
@@ -77,8 +81,10 @@ class Case:
         return self.volumes[self.reference].grid
 
 
-def find_cases(root: Path) -> tuple[CaseFiles, ...]:
+def find_cases(root: Path, images: Sequence[Path] = ()) -> tuple[CaseFiles, ...]:
     """Find the cases of a study folder (or the one case of an image file), sorted by name.
+
+    With `images`, the folder's one case is made of these files and of no others.
 
     Links to absent files count, so that a dataset fetched in part says so when the case is opened.
 
@@ -87,6 +93,9 @@ def find_cases(root: Path) -> tuple[CaseFiles, ...]:
     StudyError
         If there is no case, or two files of a case are the same sequence.
     """
+    if images:
+        case = root.resolve().name
+        return (CaseFiles(case, _sequences(sorted(images), case)),)
     if root.is_file() and _is_image(root):
         return (CaseFiles(_stem(root), _sequences([root])),)
     if not root.is_dir():
@@ -121,29 +130,47 @@ def reference_grid(files: CaseFiles) -> Grid:
 
 
 def load_case(files: CaseFiles) -> Case:
-    """Read all sequences of a case onto the grid of the reference sequence.
+    """Read all sequences of a case, side by side in threads, onto the grid of the reference sequence.
 
     Raises
     ------
     VolumeError
         If a file cannot be used (see `read_volume`) or shows another place than the reference does.
     """
-    volumes = {sequence: read_volume(path) for sequence, path in files.sequences.items()}
+    with ThreadPoolExecutor(_READERS) as pool:  # most of reading is decompression, which leaves Python to others
+        volumes = dict(zip(files.sequences, pool.map(read_volume, files.sequences.values()), strict=True))
     reference = choose_reference({sequence: volume.grid for sequence, volume in volumes.items()})
     grid = volumes[reference].grid
     notes = []
     for sequence, volume in volumes.items():
-        resampled = volume.resampled(grid)
         if not volume.grid.same_as(grid):
             shown = f"the grid of {reference} ({_describe(grid)})"
             notes.append(f"{sequence} ({_describe(volume.grid)}) was resampled to {shown}.")
-            if volume.data.any() and not resampled.data.any():
-                raise VolumeError(
-                    f"{files.sequences[sequence]}: does not overlap {files.sequences[reference]} in space. "
-                    "Repair the header (sform/qform), or move the file out of the study."
-                )
-        volumes[sequence] = resampled
+        volumes[sequence] = _resampled(volume, grid, files.sequences[sequence], files.sequences[reference])
     return Case(files.case, volumes, reference, tuple(notes))
+
+
+def read_sequences(files: CaseFiles, sequences: Iterable[str]) -> Iterator[Volume]:
+    """Read sequences of a case one at a time, each onto the grid that `load_case` would use; errors as there.
+
+    Nothing is kept: a case of many large sequences costs the memory of one.
+    """
+    grids = {sequence: read_grid(path) for sequence, path in files.sequences.items()}
+    reference = choose_reference(grids)
+    for sequence in sequences:
+        path = files.sequences[sequence]
+        yield _resampled(read_volume(path), grids[reference], path, files.sequences[reference])
+
+
+def _resampled(volume: Volume, grid: Grid, path: Path, reference: Path) -> Volume:
+    """Put a volume on the grid of its case; VolumeError if nothing of it is there."""
+    resampled = volume.resampled(grid)
+    if volume.data.any() and not resampled.data.any():
+        raise VolumeError(
+            f"{path}: does not overlap {reference} in space. "
+            "Repair the header (sform/qform), or move the file out of the study."
+        )
+    return resampled
 
 
 def _bids_cases(root: Path) -> Iterator[CaseFiles]:

@@ -72,6 +72,8 @@ class Study:
         Who makes the edits.
     files : tuple of CaseFiles
         The cases, sorted by name.
+    images : tuple of Path
+        The images that it was restricted to, or none.
     """
 
     def __init__(self, root: Path, store: Path, reader: str, files: Sequence[CaseFiles]) -> None:
@@ -79,12 +81,13 @@ class Study:
         self.store = store
         self.reader = reader
         self.files = tuple(files)
+        self.images: tuple[Path, ...] = ()
         self._by_name = {f.case: f for f in self.files}
         self._database = Database(store / "study.sqlite")
         self._add_cases()
 
     @classmethod
-    def open(cls, root: Path, store: Path | None = None, reader: str = "") -> Self:
+    def open(cls, root: Path, store: Path | None = None, reader: str = "", images: Sequence[Path] = ()) -> Self:
         """Open a study folder, making its database on the first time.
 
         Parameters
@@ -95,6 +98,8 @@ class Study:
             Where to write; by default `derivatives/lesion-points` in the study folder.
         reader : str
             Who makes the edits; by default the name of the user's account.
+        images : sequence of Path
+            Only these images of the folder `root`, as one case (see `find_cases`).
 
         Raises
         ------
@@ -103,7 +108,7 @@ class Study:
         """
         root = root.expanduser().resolve()
         dataset = root.parent if root.is_file() else root
-        files = find_cases(root)
+        files = find_cases(root, images)
         store = store.expanduser().resolve() if store else dataset / "derivatives" / "lesion-points"
         try:
             store.mkdir(parents=True, exist_ok=True)
@@ -113,7 +118,9 @@ class Study:
             raise StudyError(
                 f"{store}: cannot be written ({error}). Name a folder that you may write to with --store."
             ) from error
-        return cls(root, store, reader or _account(), files)
+        study = cls(root, store, reader or _account(), files)
+        study.images = tuple(images)
+        return study
 
     def close(self) -> None:
         """Let go of the database."""

@@ -43,9 +43,10 @@ def read_volume(path: Path) -> Volume:
         values that are not finite.
     """
     image = _open(path)
+    stored = _array(image, path)
     with np.errstate(over="ignore"):  # too large for float32: infinite, and refused below
-        data = _array(image, path).astype(np.float32, copy=False)
-    finite = np.isfinite(data)
+        data = stored.astype(np.float32, copy=False)
+    finite = np.isfinite(data) if stored.dtype.kind == "f" else np.True_
     if not finite.all():
         at = tuple(int(i) for i in np.argwhere(~finite)[0])
         raise VolumeError(

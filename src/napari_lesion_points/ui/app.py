@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_lesion_points.errors import StudyError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,20 +41,24 @@ def open_window(
     Raises
     ------
     StudyError
-        If the study cannot be opened; no window is left behind.
+        If the study cannot be opened, or has no such case; no window appears.
     """
     import napari
 
+    from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.dock import DOCK_NAME, LesionPointsDock
 
+    study = None
+    if root is not None:
+        study = Study.open(Path(root), store, reader)
+        if case:
+            study.files_of(case)
     viewer = napari.Viewer(title="napari-lesion-points", show=show)
     dock = LesionPointsDock(viewer)
     viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right", add_vertical_stretch=False)
     window = Window(viewer, dock)
-    if root is not None and not dock.controller.open_study(Path(root), store, reader, case or ""):
-        message = dock.controller.state.notice.text
-        window.close()
-        raise StudyError(message)
+    if study is not None:
+        dock.controller.use_study(study, case or "")
     if review:
         dock.controller.update(queue_all_cases=case is None)
         dock.show_tab("Review")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -40,7 +41,7 @@ class CasesPanel(QWidget):
         self.open_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         menu = QMenu(self.open_button)
         menu.addAction("Folder or BIDS dataset…", self.ask_folder)
-        menu.addAction("One image file…", self.ask_file)
+        menu.addAction("Images of one case…", self.ask_images)
         self.open_button.setMenu(menu)
         self.open_button.setFixedWidth(120)
         self.title = ElidedLabel()
@@ -138,11 +139,14 @@ class CasesPanel(QWidget):
         if chosen:
             self._open(Path(chosen))
 
-    def ask_file(self) -> None:
-        """Ask for an image file and open it as a study of one case."""
-        chosen, _ = QFileDialog.getOpenFileName(self, "Open an image", "", "NIfTI (*.nii *.nii.gz)")
-        if chosen:
-            self._open(Path(chosen))
+    def ask_images(self) -> None:
+        """Ask for image files and open them as a study of one case, each file a sequence."""
+        chosen, _ = QFileDialog.getOpenFileNames(self, "Open the images of one case", "", "NIfTI (*.nii *.nii.gz)")
+        images = [Path(name) for name in chosen]
+        if len(images) == 1:
+            self._open(images[0])
+        elif images:
+            self._open(images[0].parent, images)
 
     def ask_store(self) -> None:
         """Ask for another store folder, and open the study with it."""
@@ -150,15 +154,20 @@ class CasesPanel(QWidget):
         if chosen:
             self._controller.reopen(store=Path(chosen))
 
-    def _open(self, root: Path) -> None:
+    def _open(self, root: Path, images: Sequence[Path] = ()) -> None:
         """Open a study; when it cannot be written there, offer another place."""
-        opened = self._controller.open_study(root, reader=self.reader.text().strip())
-        if not opened and "--store" in self._controller.state.notice.text:
+        reader = self.reader.text().strip()
+
+        def failed(why: str) -> None:
+            if "--store" not in why:
+                return
             chosen = QFileDialog.getExistingDirectory(
                 self, "The study cannot be written to. Where shall the points be kept?"
             )
             if chosen:
-                self._controller.open_study(root, Path(chosen), self.reader.text().strip())
+                self._controller.open_study(root, Path(chosen), reader, images=images)
+
+        self._controller.open_study(root, reader=reader, images=images, failed=failed)
 
     def _reader_edited(self) -> None:
         name = self.reader.text().strip()

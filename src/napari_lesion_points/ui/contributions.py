@@ -21,11 +21,19 @@ def open_study_dialog() -> None:
 def simulated_patient() -> list[tuple[Any, dict[str, Any], str]]:
     """Simulate one patient on the MNI152 anatomy: its sequences, and the true lesion centres.
 
+    The window stays alive meanwhile.
+
     Raises
     ------
     VolumeError
         If nilearn, whose templates it is made from, is not installed.
     """
+    from napari_lesion_points.ui.worker import wait_for
+
+    return wait_for(_simulate)
+
+
+def _simulate() -> list[tuple[Any, dict[str, Any], str]]:
     from napari_lesion_points.core.geometry import DISPLAY_AXES
     from napari_lesion_points.core.phantom import simulate_patient
     from napari_lesion_points.store.anatomy import load_anatomy

@@ -7,8 +7,7 @@ queue have their own modules (`jobs`, `reviewing`) and share this state.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +19,13 @@ from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui import layers
 from napari_lesion_points.ui.editing import LesionEditor
 from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, load_heatmap
+from napari_lesion_points.ui.scene import Scene
 from napari_lesion_points.ui.session import Notice, Screen, State, resolve
 from napari_lesion_points.ui.undo import UndoStack
-from napari_lesion_points.ui.worker import Workers
+from napari_lesion_points.ui.worker import Task, Workers
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Image, Layer, Points
 
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.layers import DisplayedCase
@@ -60,10 +59,9 @@ class Controller(QObject):
         self.screen: Screen = resolve(self.state)
         self.shown: DisplayedCase | None = None
         self.editor: LesionEditor | None = None
-        self.images: list[Image] = []
-        self.heat_layer: Image | None = None
-        self.candidate_layer: Points | None = None
+        self.scene = Scene(viewer)
         self.closed = False
+        self._opening: Task | None = None
         self._undo = UndoStack()
 
     # state -----------------------------------------------------------------------------------------------------------
@@ -83,17 +81,38 @@ class Controller(QObject):
 
     # study -----------------------------------------------------------------------------------------------------------
 
-    def open_study(self, root: Path, store: Path | None = None, reader: str = "", case: str = "") -> bool:
-        """Open a study and show one of its cases: `case`, or the first that is not done. False when it cannot."""
-        from napari_lesion_points.store.study import Study
+    def open_study(
+        self,
+        root: Path,
+        store: Path | None = None,
+        reader: str = "",
+        case: str = "",
+        *,
+        images: Sequence[Path] = (),
+        failed: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """Open a study in a worker (see `Study.open`), then `use_study`; `failed` is told why it cannot be opened."""
 
+        def refused(why: str) -> None:
+            self.say(why, "error")
+            failed(why)
+
+        if self._opening is not None:
+            self._opening.forget()
+        self.say(f"Opening {root.name} …")
+        self._opening = self.workers.start(
+            _open_study, root, store, reader, images,
+            returned=lambda study: self.use_study(study, case), failed=refused,
+        )  # fmt: skip
+
+    def use_study(self, study: Study, case: str = "") -> None:
+        """Leave the study that is open for another, and show a case of it: `case`, or the first that is not done."""
         try:
-            study = Study.open(root, store, reader)
             first = study.files_of(case).case if case else ""
             summary = study.summary()
         except LesionPointsError as error:
             self.say(str(error), "error")
-            return False
+            return
         self._leave_study()
         self.study = study
         self._undo.clear()
@@ -103,21 +122,24 @@ class Controller(QObject):
         )  # fmt: skip
         first = first or next((s.case for s in summary if s.state is not CaseState.DONE), summary[0].case)
         self.select_case(first)
-        return True
 
     def reopen(self, store: Path | None = None, reader: str = "") -> None:
         """Open the same study with another store, or go on under another reader's name."""
         if self.study is None:
             return
         if store is not None:
-            self.open_study(self.study.root, store, reader or self.study.reader, self.state.wanted)
+            study = self.study
+            self.open_study(study.root, store, reader or study.reader, self.state.wanted, images=study.images)
         elif reader:
             self.study.reader = reader
             self.update(reader=reader)
 
     def _leave_study(self) -> None:
         self.loader.clear()
-        self._remove(self._take_layers())
+        if self.editor is not None:
+            self.editor.close()
+        self.editor = self.shown = None
+        self.scene.clear()
         if self.study is not None:
             self.study.close()
         self.study = None
@@ -136,8 +158,8 @@ class Controller(QObject):
             if self.state.shown:
                 changes["points"] = self.study.annotations(self.state.shown)
                 candidates = self.study.candidates(self.state.shown)
-                if candidates != self.state.candidates:
-                    self.show_candidates(candidates)
+                if candidates != self.state.candidates and self.shown is not None:
+                    self.scene.show_candidates(self.shown, candidates, self.state.threshold)
                 changes["candidates"] = candidates
         except LesionPointsError as error:
             changes["notice"] = Notice(str(error), "error")
@@ -149,7 +171,7 @@ class Controller(QObject):
         """Show a case: now when it is in memory, else when a worker has read it."""
         if self.study is None or not case:
             return
-        on_screen = self.state.shown == case and all(layer in self.viewer.layers for layer in self.own_layers())
+        on_screen = self.state.shown == case and self.scene.complete
         if case == self.state.wanted and (self.state.loading or on_screen):
             return
         try:
@@ -198,28 +220,28 @@ class Controller(QObject):
         except LesionPointsError as error:
             self._cannot_show(case, str(error))
             return
-        before = self._take_layers()
-        self.shown = loaded.shown
-        names = tuple(loaded.shown.volumes)
-        visible = self.state.sequence if self.state.sequence in names else names[0]
-        self.images = layers.add_images(self.viewer, loaded.shown, visible)
-        if loaded.heatmap is not None:
-            self._add_heatmap(loaded.heatmap)
-        self.editor = LesionEditor(self.viewer, loaded.shown, points, self._reader, self.commit, self.say)
-        self.editor.layer.events.mode.connect(self._mode_changed)
-        self.show_candidates(candidates)
-        self._remove(before)  # only now: a viewer without layers forgets its dimensions
+        state, shown = self.state, loaded.shown
+        names = tuple(shown.volumes)
+        visible = state.sequence if state.sequence in names else names[0]
+        if self.editor is not None:
+            self.editor.close()
+        lesions = self.scene.show(
+            shown, visible, loaded.heatmap, state.heat_opacity, points, candidates, state.threshold
+        )
+        self.shown = shown
+        self.editor = LesionEditor(self.viewer, shown, lesions, points, self._reader, self.commit, self.say)
+        lesions.events.mode.connect(self._mode_changed)
         layers.orient(self.viewer, self.state.orientation)
         layers.set_margin(self.viewer, self.state.margin_mm)
-        middle = loaded.shown.grid.to_world([(n - 1) / 2 for n in loaded.shown.grid.shape])[0]
-        layers.jump(self.viewer, loaded.shown, (float(middle[0]), float(middle[1]), float(middle[2])))
+        middle = shown.grid.to_world([(n - 1) / 2 for n in shown.grid.shape])[0]
+        layers.jump(self.viewer, shown, (float(middle[0]), float(middle[1]), float(middle[2])))
         self.viewer.reset_view()
         overlay = self.viewer.canvas.overlays.scale_bar
         overlay.visible = True
-        notice = Notice(" ".join(loaded.shown.notes), "warning") if loaded.shown.notes else self.state.notice
+        notice = Notice(" ".join(shown.notes), "warning") if shown.notes else self.state.notice
         self.update(
             shown=case, loading=False, points=points, candidates=candidates, sequences=names, sequence=visible,
-            notes=loaded.shown.notes, has_heatmap=loaded.heatmap is not None, notice=notice, cases=self.study.summary(),
+            notes=shown.notes, has_heatmap=loaded.heatmap is not None, notice=notice, cases=self.study.summary(),
         )  # fmt: skip
         self.activate_tool()
         if self.screen.next_case:
@@ -233,40 +255,7 @@ class Controller(QObject):
         """Let the tool buttons follow napari's own."""
         self.update()
 
-    def _take_layers(self) -> list[Layer]:
-        """Let go of the layers of the case on screen, and of their names."""
-        if self.editor is not None:
-            self.editor.close()
-        taken = [layer for layer in self.own_layers() if layer in self.viewer.layers]
-        for layer in taken:
-            layer.name = f"{layer.name} (before)"
-        self.editor, self.images, self.heat_layer, self.candidate_layer, self.shown = None, [], None, None, None
-        return taken
-
-    def _remove(self, taken: list[Layer]) -> None:
-        for layer in taken:
-            self.viewer.layers.remove(layer)
-
-    def own_layers(self) -> list[Layer]:
-        """Layers of the case on screen that belong to this session."""
-        lesions = self.editor.layer if self.editor is not None else None
-        return [layer for layer in (*self.images, self.heat_layer, self.candidate_layer, lesions) if layer is not None]
-
     # what the viewer shows -------------------------------------------------------------------------------------------
-
-    def _add_heatmap(self, heatmap: Heatmap) -> None:
-        if self.shown is not None:
-            self.heat_layer = layers.add_heatmap(
-                self.viewer, self.shown, heatmap.volume, heatmap.peak, self.state.heat_opacity
-            )
-
-    @contextmanager
-    def _same_layer_active(self) -> Iterator[None]:
-        """Let the layer that is active stay so: napari activates every layer that is added."""
-        active = self.viewer.layers.selection.active
-        yield
-        if active is not None and active in self.viewer.layers:
-            self.viewer.layers.selection.active = active
 
     def reload_heatmap(self, case: str) -> None:
         """Read a heatmap that was just predicted, when its case is on screen."""
@@ -282,24 +271,8 @@ class Controller(QObject):
     def _replace_heatmap(self, shown: DisplayedCase, heatmap: Heatmap | None) -> None:
         if shown is not self.shown or heatmap is None:
             return  # another case, or one of another study, is on screen by now
-        with self._same_layer_active():
-            if self.heat_layer is not None and self.heat_layer in self.viewer.layers:
-                self.viewer.layers.remove(self.heat_layer)
-            self._add_heatmap(heatmap)
+        self.scene.show_heatmap(shown, heatmap, self.state.heat_opacity)
         self.update(has_heatmap=True)
-
-    def show_candidates(self, candidates: Sequence[LesionPoint]) -> None:
-        """Show these candidates: a new layer for new ones, new symbols for new verdicts."""
-        old, layer = self.state.candidates, self.candidate_layer
-        if layer is not None and [p.id for p in old] == [p.id for p in candidates]:
-            layers.set_candidates(layer, candidates)
-            return
-        with self._same_layer_active():
-            if layer is not None and layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
-            self.candidate_layer = None
-            if self.shown is not None and candidates:
-                self.candidate_layer = layers.add_candidates(self.viewer, self.shown, candidates, self.state.threshold)
 
     def activate_tool(self) -> None:
         """Make the layer of the current tab the active one: clicks add lesions only while annotating."""
@@ -307,7 +280,7 @@ class Controller(QObject):
         lesions = self.editor.layer if self.editor is not None else None
         if lesions is not None:
             lesions.mode = "add" if annotating else "pan_zoom"
-        target = lesions if annotating or self.candidate_layer is None else self.candidate_layer
+        target = lesions if annotating or self.scene.candidates is None else self.scene.candidates
         if target is not None and target in self.viewer.layers:
             self.viewer.layers.selection.active = target
 
@@ -334,7 +307,7 @@ class Controller(QObject):
 
     def set_sequence(self, name: str) -> None:
         """Show one sequence and hide the others."""
-        for layer, sequence in zip(self.images, self.state.sequences, strict=True):
+        for sequence, layer in self.scene.images.items():
             layer.visible = sequence == name
         self.update(sequence=name)
 
@@ -346,13 +319,13 @@ class Controller(QObject):
 
     def toggle_heatmap(self) -> None:
         """Show or hide the heatmap."""
-        if self.heat_layer is not None:
-            self.heat_layer.visible = not self.heat_layer.visible
+        if self.scene.heatmap is not None:
+            self.scene.heatmap.visible = not self.scene.heatmap.visible
 
     def set_heat_opacity(self, opacity: float) -> None:
         """Show this heatmap, and those of the cases that follow, so opaque (0 to 1)."""
-        if self.heat_layer is not None:
-            self.heat_layer.opacity = opacity
+        if self.scene.heatmap is not None:
+            self.scene.heatmap.opacity = opacity
         self.update(heat_opacity=opacity)
 
     def set_margin(self, margin_mm: float) -> None:
@@ -362,8 +335,8 @@ class Controller(QObject):
 
     def set_threshold(self, threshold: float) -> None:
         """Show only candidates at or above this existence; nothing is fitted again."""
-        if self.candidate_layer is not None:
-            self.candidate_layer.shown = layers.existence_of(self.state.candidates) >= threshold
+        if self.scene.candidates is not None:
+            layers.set_threshold(self.scene.candidates, self.state.candidates, threshold)
         self.update(threshold=threshold)
 
     def jump(self, world: tuple[float, float, float]) -> None:
@@ -449,3 +422,10 @@ class Controller(QObject):
         self.workers.close()
         if self.study is not None:
             self.study.close()
+
+
+def _open_study(root: Path, store: Path | None, reader: str, images: Sequence[Path]) -> Study:
+    """Open a study. Runs in a worker, which also waits for the database library to load."""
+    from napari_lesion_points.store.study import Study
+
+    return Study.open(root, store, reader, images)

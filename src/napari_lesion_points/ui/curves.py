@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QPalette
+from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
@@ -16,8 +16,19 @@ if TYPE_CHECKING:
 _REDRAW_MS = 500
 
 
+def load_matplotlib() -> None:
+    """Load matplotlib and its fonts by drawing something. Meant for a worker, so that the first curve keeps nobody."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # noqa: F401
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained")
+    figure.add_subplot().set_xlabel("minutes")
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
+
+
 class TrainingCurves(QWidget):
-    """A plot that grows while training runs. matplotlib is loaded with the first point, not with the dock."""
+    """A plot that grows while training runs. It is drawn while it can be seen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +54,15 @@ class TrainingCurves(QWidget):
         else:
             self.validation.append((event.minutes, event.f1, event.ece))
             self.validated_on = "on training cases" if event.on_training_cases else "validation"
-        if not self._timer.isActive():
+        self._draw_soon()
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 (Qt's name)
+        """Draw what came while nobody looked."""
+        super().showEvent(event)
+        self._draw_soon()
+
+    def _draw_soon(self) -> None:
+        if self.isVisible() and not self._timer.isActive():
             self._timer.start()
 
     def draw(self) -> None:

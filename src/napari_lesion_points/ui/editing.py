@@ -41,6 +41,8 @@ class LesionEditor:
     ----------
     viewer, shown
         Where the case is displayed.
+    layer : Points
+        Its lesions layer (`layers.show_lesions`), holding `points`.
     points : sequence of LesionPoint
         What is stored.
     reader : callable
@@ -55,6 +57,7 @@ class LesionEditor:
         self,
         viewer: Viewer,
         shown: DisplayedCase,
+        layer: Points,
         points: Sequence[LesionPoint],
         reader: Callable[[], str],
         commit: Callable[[Change], Sequence[LesionPoint]],
@@ -68,7 +71,7 @@ class LesionEditor:
         self._say = say
         self._syncing = False
         self._on_point = False
-        self.layer: Points = layers.add_lesions(viewer, shown, points)
+        self.layer = layer
         self.layer.mouse_drag_callbacks.append(self._drag)
         self.layer.events.data.connect(self._on_data)
         self.layer.events.mode.connect(self._come_last)
@@ -133,6 +136,7 @@ class LesionEditor:
                     continue
                 point = LesionPoint(self._shown.case, at, reader=self._reader())
                 edits[point.id] = (None, point)
+                ids[row] = point.id
             elif np.linalg.norm(self._shown.to_layer([known.world])[0] - self.layer.data[row]) > 1e-6:
                 if not flat:
                     deep += 1
@@ -146,6 +150,7 @@ class LesionEditor:
         problem = "That is outside of the image: nothing was changed. Click inside the image." if outside else ""
         problem = FLAT_ONLY if deep else problem
         if edits:
+            self._name(ids)
             self._store(Change(self._shown.case, _label(edits), edits, {}), problem)
         else:
             self.show(self._points)
@@ -153,6 +158,11 @@ class LesionEditor:
                 self._say(problem, "warning")
             elif slips:
                 self._say("A move of less than 4 pixels was ignored; zoom in to place a point more finely.", "info")
+
+    def _name(self, ids: list[str]) -> None:
+        """Give fresh rows the ids of their points, so that they stay when these are stored."""
+        if ids != layers.lesion_ids(self.layer):
+            layers.set_lesion_ids(self.layer, ids)
 
     def _store(self, change: Change, problem: str) -> None:
         try:

@@ -39,6 +39,7 @@ class ExchangePanel(Section):
         self.pattern = QLineEdit("derivatives/**/*mask*.nii.gz")
         self.pattern.setToolTip("Where the masks are, relative to the study; the case is the sub-… in the path")
         self.import_masks = button("Read masks", self._masks, "Each component of 3 voxels or more becomes a point")
+        self.cancel = button("Cancel", jobs.stop, "What was written or read so far is kept")
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setMaximumHeight(18)
@@ -61,7 +62,7 @@ class ExchangePanel(Section):
         layout.addWidget(caption("Import"))
         layout.addLayout(row(QLabel("Into the study"), self.import_file))
         layout.addLayout(row(QLabel("Masks"), self.pattern, self.import_masks))
-        layout.addWidget(self.progress)
+        layout.addLayout(row(self.progress, self.cancel))
         layout.addWidget(self.outcome)
         layout.addStretch(1)
 
@@ -76,6 +77,8 @@ class ExchangePanel(Section):
         ours = job.kind in ("export", "import")
         self.progress.setVisible(ours)
         self.outcome.setVisible(ours)
+        self.cancel.setVisible(ours and job.running)
+        self.cancel.setEnabled(not job.stopping)
         if ours:
             self.progress.setRange(0, 0 if job.running and not job.fraction else 1000)
             self.progress.setValue(round(job.fraction * 1000))

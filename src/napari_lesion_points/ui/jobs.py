@@ -10,6 +10,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, LossPoint, Progress, Started, Validation
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.curves import load_matplotlib
 from napari_lesion_points.ui.session import JobState, Notice
 
 if TYPE_CHECKING:
@@ -24,19 +26,20 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.worker import Task
     from napari_lesion_points.workflow.exchange import ExportFormat
+    from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec
 
-#: Runs a spec and yields its events; tests put their own in place.
-Runner = Callable[[Any, threading.Event], Iterator[Event]]
+#: Runs a spec and yields its events; tests put their own in place. The last argument is that of `workflow.jobs.run`.
+Runner = Callable[[Any, threading.Event, Callable[[], Any]], Iterator[Event]]
 
 _LEVELS = {"returned": "info", "failed": "error", "stopped": "warning"}
 _VERBS = {"train": "Training", "predict": "Prediction", "export": "Export", "import": "Import"}
 
 
-def run_spec(spec: Any, stop: threading.Event) -> Iterator[Event]:
+def run_spec(spec: Any, stop: threading.Event, preview: Callable[[], Any]) -> Iterator[Event]:
     """Run a spec in a child process (see `workflow.jobs.run`)."""
     from napari_lesion_points.workflow.jobs import run
 
-    yield from run(spec, stop)
+    yield from run(spec, stop, preview)
 
 
 class JobControl(QObject):
@@ -71,7 +74,11 @@ class JobControl(QObject):
         device: str,
         resume: bool = False,
     ) -> None:
-        """Train on the checked cases; `init` is a model's folder, or "" for scratch; `resume` goes on with it."""
+        """Train on the checked cases, then predict the case that is open by then.
+
+        `init` is a model's folder, or "" for scratch; `resume` goes on with it.
+        """
+        from napari_lesion_points.workflow.jobs import storing
         from napari_lesion_points.workflow.specs import plan_training, resume_training
 
         study = self._controller.study
@@ -90,7 +97,22 @@ class JobControl(QObject):
             self._refuse("train", str(error))
             return
         self.curve.emit(None)
-        self._start("train", f"Training on {spec.summary}", lambda stop: self.runner(spec, stop))
+        self._controller.workers.start(load_matplotlib)
+        preview = partial(self._preview, study, spec)
+        self._start(
+            "train",
+            f"Training on {spec.summary}",
+            lambda stop: storing(study, self.runner(spec, stop, preview), spec.out),
+        )
+
+    def _preview(self, study: Study, training: TrainSpec) -> PredictSpec | None:
+        """Plan the prediction of the case that is open now. Runs in a worker: it reads what never changes in place."""
+        from napari_lesion_points.workflow.specs import plan_preview
+
+        case = self._controller.state.wanted
+        if self._controller.study is not study or not case:
+            return None
+        return plan_preview(training, study.files_of(case), study.heatmap_path(case).parent)
 
     def predict(self, model: str, cases: tuple[str, ...], device: str) -> None:
         """Predict cases with a model; candidates are stored as they come."""
@@ -108,7 +130,7 @@ class JobControl(QObject):
             self._refuse("predict", str(error))
             return
         title = f"Predicting {cases[0]}" if len(cases) == 1 else f"Predicting {len(cases)} cases"
-        self._start("predict", title, lambda stop: storing(study, self.runner(spec, stop), model))
+        self._start("predict", title, lambda stop: storing(study, self.runner(spec, stop, lambda: None), model))
 
     def export(self, folder: Path, formats: tuple[ExportFormat, ...]) -> None:
         """Write the study's points in some formats."""

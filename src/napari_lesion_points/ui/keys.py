@@ -67,7 +67,7 @@ class Keys:
 
     def _on_changed(self, screen: Screen) -> None:
         reviewing = screen.state.tab == "Review"
-        wanted = (reviewing, *(id(layer) for layer in self._controller.own_layers()))
+        wanted = (reviewing, *(id(layer) for layer in self._controller.scene.layers))
         if wanted != self._in_place:
             self._in_place = wanted
             self._bind(reviewing)
@@ -75,11 +75,11 @@ class Keys:
     def _bind(self, reviewing: bool) -> None:
         self.close()
         actions = self._general | (self._review if reviewing else {})
-        for provider in (self._controller.viewer, *self._controller.own_layers()):
+        for provider in (self._controller.viewer, *self._controller.scene.layers):
             for key, act in actions.items():
                 provider.bind_key(key, lambda _, act=act: act(), overwrite=True)
                 self._bound.append((provider, key))
-        candidates = self._controller.candidate_layer
+        candidates = self._controller.scene.candidates
         if candidates is not None:  # napari would delete rows of a layer that is not editable
             for key in ("Delete", "Backspace", "1"):
                 candidates.bind_key(key, lambda _: self._keep_candidates(), overwrite=True)

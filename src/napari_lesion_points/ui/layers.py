@@ -6,12 +6,15 @@ Conventions
   oblique or not, stays with the case: napari does not slice rotated layers right.
 * Points layers hold *voxel coordinates of the displayed grid*, (N, 3) float, with the image's scale and units; world mm
   enters and leaves through `DisplayedCase.to_layer` and `to_world`.
+* The margin around the slice is for points only: images and heatmap have `projection_mode="none"`, or napari would show
+  the mean of the slices in it.
 * What napari calls world is therefore voxel x spacing of the displayed grid, and never leaves this module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.core.geometry import Grid, Volume
     from napari_lesion_points.store.cases import Case
+    from napari_lesion_points.ui.loading import Heatmap
 
 LESIONS = "Lesions"
 CANDIDATES = "Candidates"
@@ -47,6 +51,9 @@ _SIDES = ("middle_left", "middle_right", "top_center", "bottom_center")
 #: for a verdict is a ring, so that what is to be judged can be seen in it.
 _LESION_MM = 10.0
 _CANDIDATE_MM = 8.0
+
+#: Voxels that contrast limits are taken from: percentile 99.7 is then still that of hundreds of voxels of the head.
+_SAMPLE = 250_000
 
 #: A smallest size on the screen would also show the invisible point that napari draws when a slice holds none.
 _ANY_SIZE = (0, 10000)
@@ -109,13 +116,13 @@ class DisplayedCase:
 
 
 def displayed(case: Case) -> DisplayedCase:
-    """Prepare a loaded case for the viewer: reoriented, contiguous, with contrast limits. Meant for a worker."""
+    """Prepare a loaded case for the viewer: reoriented, with contrast limits. Meant for a worker."""
     from napari_lesion_points.core.geometry import DISPLAY_AXES, Volume
 
     volumes = {}
     for name in sequence_order(tuple(case.volumes)):
         volume = case.volumes[name].reoriented(DISPLAY_AXES)
-        volumes[name] = Volume(np.ascontiguousarray(volume.data, dtype=np.float32), volume.grid)
+        volumes[name] = Volume(np.asarray(volume.data, dtype=np.float32), volume.grid)
     grid = next(iter(volumes.values())).grid
     limits = {name: contrast_limits(volume.data) for name, volume in volumes.items()}
     return DisplayedCase(case.case, grid, volumes, limits, tuple(case.notes))
@@ -137,7 +144,8 @@ def contrast_limits(data: NDArray[np.generic]) -> tuple[float, float]:
     >>> contrast_limits(np.zeros((4, 4, 4)))
     (0.0, 1.0)
     """
-    sample = np.asarray(data[::2, ::2, ::2], dtype=float)
+    step = max(1, round((data.size / _SAMPLE) ** (1 / 3)))
+    sample = np.asarray(data[::step, ::step, ::step], dtype=np.float32)
     background = float(
         np.median(np.concatenate([sample[:, 0].ravel(), sample[:, -1].ravel(), sample[:, :, 0].ravel()]))
     )
@@ -150,73 +158,124 @@ def contrast_limits(data: NDArray[np.generic]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1)
 
 
-def add_images(viewer: Viewer, shown: DisplayedCase, visible: str) -> list[Image]:
-    """Add a grey image layer per sequence, at the bottom of the list; only `visible` is shown."""
-    layers = []
+def show_images(viewer: Viewer, shown: DisplayedCase, visible: str, known: Mapping[str, Image]) -> dict[str, Image]:
+    """Show a grey image layer per sequence, at the bottom of the list; only `visible` is shown.
+
+    The layers of the case before, `known` by sequence, take the new images.
+    """
+    layers = {}
     for index, (name, volume) in enumerate(shown.volumes.items()):
-        layer = viewer.add_image(
-            volume.data,
-            name=name,
-            colormap="gray",
-            contrast_limits=shown.limits[name],
-            visible=name == visible,
-            **shown.placement(),
-        )
-        viewer.layers.move(viewer.layers.index(layer), index)
-        layers.append(layer)
+        layer = known.get(name)
+        if layer is None:
+            layer = viewer.add_image(
+                volume.data,
+                name=name,
+                colormap="gray",
+                projection_mode="none",
+                contrast_limits=shown.limits[name],
+                visible=name == visible,
+                **shown.placement(),
+            )
+            viewer.layers.move(viewer.layers.index(layer), index)
+        else:
+            _fill(layer, shown, volume.data)
+            layer.contrast_limits = shown.limits[name]
+            if layer.visible != (name == visible):
+                layer.visible = name == visible
+        layers[name] = layer
     return layers
 
 
-def add_heatmap(viewer: Viewer, shown: DisplayedCase, heatmap: Volume, peak: float, opacity: float) -> Image:
-    """Add a predicted heatmap (on the displayed grid) as a translucent layer below the points.
+def _fill(layer: Image, shown: DisplayedCase, data: NDArray[np.generic]) -> None:
+    """Put other data into an image layer."""
+    same = layer.data.shape == data.shape and np.array_equal(layer.scale, shown.grid.spacing)
+    layer.data = data
+    if not same:  # also what makes napari notice another shape in a hidden layer
+        layer.scale = shown.grid.spacing
+
+
+def show_heatmap(
+    viewer: Viewer, shown: DisplayedCase, heatmap: Heatmap | None, opacity: float, layer: Image | None
+) -> Image | None:
+    """Show a predicted heatmap as a translucent layer below the points.
 
     Parameters
     ----------
     viewer, shown
         Where, and on which grid.
-    heatmap : Volume
-        Values on `shown.grid`.
-    peak : float
-        Value of full colour: the height of a certain lesion, the same for every case.
+    heatmap : Heatmap or None
+        On `shown.grid`; full colour is its peak, which is the same for every case. None empties a layer that there is.
     opacity : float
-        Of the layer, 0 to 1.
+        Of a new layer, 0 to 1.
+    layer : Image or None
+        That of the heatmap before.
     """
-    layer = viewer.add_image(
-        heatmap.data,
-        name=HEATMAP,
-        colormap=HEAT,
-        contrast_limits=(0.0, max(peak, 1e-6)),
-        blending="translucent_no_depth",
-        opacity=opacity,
-        **shown.placement(),
-    )
-    viewer.layers.move(viewer.layers.index(layer), len(shown.volumes))
+    if heatmap is None:
+        if layer is not None:
+            _fill(layer, shown, np.broadcast_to(np.float32(0), shown.grid.shape))
+        return layer
+    limits = (0.0, max(heatmap.peak, 1e-6))
+    if layer is not None:
+        _fill(layer, shown, heatmap.volume.data)
+        layer.contrast_limits = limits
+    else:
+        layer = viewer.add_image(
+            heatmap.volume.data,
+            name=HEATMAP,
+            colormap=HEAT,
+            projection_mode="none",
+            contrast_limits=limits,
+            blending="translucent_no_depth",
+            opacity=opacity,
+            **shown.placement(),
+        )
+        viewer.layers.move(viewer.layers.index(layer), len(shown.volumes))
     return layer
 
 
-def add_lesions(viewer: Viewer, shown: DisplayedCase, points: Sequence[LesionPoint]) -> Points:
-    """Add the layer of annotations: rings that leave the lesion itself visible."""
+def show_lesions(viewer: Viewer, shown: DisplayedCase, points: Sequence[LesionPoint], layer: Points | None) -> Points:
+    """Show annotations as rings that leave the lesion itself visible, in the layer of the case before if there is one.
+
+    Fresh points inherit the layer's current values, which must be those of all and not of a selected row.
+    """
     import pandas as pd
 
-    layer = viewer.add_points(
-        shown.to_layer([p.world for p in points]),
-        ndim=3,
-        name=LESIONS,
-        features=pd.DataFrame({"id": pd.Series([p.id for p in points], dtype=object)}),
-        feature_defaults={"id": ""},
-        symbol="disc",
-        size=_size(shown, _LESION_MM),
-        face_color="transparent",
-        border_color=_LESION_COLOR,
-        border_width=0.12,
-        projection_mode="all",
-        canvas_size_limits=_ANY_SIZE,
-        **shown.placement(),
-    )
-    # Fresh points inherit the current values, which must be those of the layer and not of a selected row.
-    layer.current_symbol, layer.current_size, layer.current_border_width = "disc", _size(shown, _LESION_MM), 0.12
-    layer.current_face_color, layer.current_border_color = "transparent", _LESION_COLOR
+    size = _size(shown, _LESION_MM)
+    if layer is None:
+        layer = viewer.add_points(
+            ndim=3,
+            name=LESIONS,
+            features=pd.DataFrame({"id": pd.Series([], dtype=object)}),
+            feature_defaults={"id": ""},
+            symbol="disc",
+            size=size,
+            face_color="transparent",
+            border_color=_LESION_COLOR,
+            border_width=0.12,
+            projection_mode="all",
+            canvas_size_limits=_ANY_SIZE,
+            **shown.placement(),
+        )
+    with _refilled(layer):
+        layer.current_symbol, layer.current_size, layer.current_border_width = "disc", size, 0.12
+        layer.current_face_color, layer.current_border_color = "transparent", _LESION_COLOR
+        layer.data = shown.to_layer([p.world for p in points])
+        set_lesion_ids(layer, [p.id for p in points])
+        layer.scale = shown.grid.spacing
     return layer
+
+
+@contextmanager
+def _refilled(layer: Points) -> Iterator[None]:
+    """Let all rows of a layer be replaced."""
+    visible = layer.visible
+    if not visible:
+        layer.visible = True  # a hidden layer would remember which of its former rows had been in the slice
+    layer.selected_data = set()
+    with layer.events.data.blocker():  # nobody edits, and what napari has to know the new scale tells it
+        yield
+    if not visible:
+        layer.visible = False
 
 
 def lesion_ids(layer: Points) -> list[str]:
@@ -255,36 +314,51 @@ def set_lesion_ids(layer: Points, ids: Sequence[str]) -> None:
     layer.feature_defaults = {"id": ""}
 
 
-def add_candidates(viewer: Viewer, shown: DisplayedCase, candidates: Sequence[LesionPoint], threshold: float) -> Points:
-    """Add a model's candidates: colour is existence on fixed limits 0-1, symbol and border are the verdict."""
-    layer = viewer.add_points(
-        shown.to_layer([p.world for p in candidates]),
-        ndim=3,
-        name=CANDIDATES,
-        features=_candidate_features(candidates),
-        symbol=_symbols(candidates),
-        size=_size(shown, _CANDIDATE_MM),
-        face_color="existence",
-        face_colormap="plasma",
-        face_contrast_limits=(0, 1),
-        border_color=_borders(candidates),
-        border_width=0.08,
-        opacity=0.9,
-        projection_mode="all",
-        canvas_size_limits=_ANY_SIZE,
-        text={
-            "string": "{existence:.2f}",
-            "size": 10,
-            "color": "white",
-            "anchor": "upper_left",
-            "translation": np.array([0, 1, 0.55 * _CANDIDATE_MM]) / shown.grid.spacing,
-        },
-        **shown.placement(),
-    )
-    layer.face_colorbar.visible = True
-    layer.shown = existence_of(candidates) >= threshold
-    layer.editable = False
+def show_candidates(
+    viewer: Viewer, shown: DisplayedCase, candidates: Sequence[LesionPoint], threshold: float, layer: Points | None
+) -> Points | None:
+    """Show a model's candidates: colour is existence on fixed limits 0-1, symbol and border are the verdict.
+
+    The layer is made with the first candidates; later ones, or none, replace what it holds.
+    """
+    if layer is None and not candidates:
+        return None
+    size = _size(shown, _CANDIDATE_MM)
+    if layer is None:
+        layer = viewer.add_points(
+            ndim=3,
+            name=CANDIDATES,
+            features=_candidate_features([]),
+            size=size,
+            face_color="existence",
+            face_colormap="plasma",
+            face_contrast_limits=(0, 1),
+            border_color="white",
+            border_width=0.08,
+            opacity=0.9,
+            projection_mode="all",
+            canvas_size_limits=_ANY_SIZE,
+            text={"string": "{existence:.2f}", "size": 10, "color": "white", "anchor": "upper_left"},
+            **shown.placement(),
+        )
+        layer.face_colorbar.visible = True
+    with _refilled(layer):
+        layer.current_size = size
+        layer.data = shown.to_layer([p.world for p in candidates])
+        set_candidates(layer, candidates)
+        layer.text.translation = np.array([0, 1, 0.55 * _CANDIDATE_MM]) / shown.grid.spacing
+        layer.scale = shown.grid.spacing
+        layer.shown = existence_of(candidates) >= threshold
+    layer.editable = False  # after every filling: napari lets rows be edited again
     return layer
+
+
+def set_threshold(layer: Points, candidates: Sequence[LesionPoint], threshold: float) -> None:
+    """Show only candidates at or above this existence."""
+    wanted = existence_of(candidates) >= threshold
+    if not np.array_equal(layer.shown, wanted):
+        layer.shown[:] = wanted  # in place: assigned, napari would draw its list of layers anew too
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
 
 
 def set_candidates(layer: Points, candidates: Sequence[LesionPoint]) -> None:

@@ -188,7 +188,7 @@ class ReviewDesk:
         elif screen.case_ready and not screen.state.loading:
             self._approached = current.id
             self._controller.jump(current.world)
-            layer = self._controller.candidate_layer
+            layer = self._controller.scene.candidates
             if layer is not None:
                 layer.selected_data = {i for i, p in enumerate(screen.state.candidates) if p.id == current.id}
 

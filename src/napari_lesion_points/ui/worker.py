@@ -12,13 +12,14 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
 
-from qtpy.QtCore import QObject, Qt, Signal, Slot
+from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, Signal, Slot
 
 from napari_lesion_points.errors import LesionPointsError
 
 _LOG = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 #: A job that waits for its child process, an export, a case and a prefetch may overlap; more need not.
 _THREADS = 6
@@ -153,6 +154,19 @@ class Workers:
             task.forget()
         self._pool.shutdown(wait=False, cancel_futures=True)
         wait([task._future for task in self._tasks if task._future is not None], timeout=timeout_s)
+
+
+def wait_for(function: Callable[[], _T]) -> _T:
+    """Run a function in a thread while the window's events go on, for callers that need the result on return."""
+    if QCoreApplication.instance() is None:
+        return function()
+    loop = QEventLoop()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(function)
+        relay = _Relay(lambda _: None, lambda _: loop.quit())
+        future.add_done_callback(relay.done.emit)
+        loop.exec()
+    return future.result()
 
 
 def describe(error: BaseException) -> str:

@@ -2,8 +2,8 @@
 
 Training and prediction happen in a child process, so that running out of memory or a crash in native code takes neither
 the viewer nor a point with it, and so that torch never loads in the viewer's process. The child writes events to its
-standard output, one line of JSON each. It is asked to stop by a line on its standard input; the end of that stream, as
-when this process is killed, means the same, so no job outlives its viewer.
+standard output, one line of JSON each. Lines on its standard input tell it what to predict when a training is over; the
+end of that stream, also when this process is killed, asks it to stop, so no job outlives its viewer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
 from napari_lesion_points.workflow.wire import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_lesion_points.store.study import Study
 
@@ -36,7 +36,11 @@ GRACE_S = 60.0
 _POLL_S = 0.1
 
 
-def run(spec: TrainSpec | PredictSpec, stop: threading.Event | None = None) -> Iterator[Event]:
+def run(
+    spec: TrainSpec | PredictSpec,
+    stop: threading.Event | None = None,
+    preview: Callable[[], PredictSpec | None] = lambda: None,
+) -> Iterator[Event]:
     """Run a job and yield its events; the last is always `Finished`. Blocks between events; works in any thread.
 
     Parameters
@@ -45,6 +49,9 @@ def run(spec: TrainSpec | PredictSpec, stop: threading.Event | None = None) -> I
         What to do.
     stop : threading.Event
         Set it to ask the job to stop. A stopped training keeps its best model and can be resumed.
+    preview : callable
+        Asked again and again, in this thread, what a training that returns is to predict with its new model; that costs
+        no start of another process. What it said last counts. See `workflow.specs.plan_preview`.
 
     Notes
     -----
@@ -66,7 +73,7 @@ def run(spec: TrainSpec | PredictSpec, stop: threading.Event | None = None) -> I
         for reader in readers:
             reader.start()
         try:
-            yield from _watch(child, lines, errors, stop)
+            yield from _watch(child, lines, errors, stop, preview)
         finally:
             _end(child)
             for reader in readers:
@@ -77,7 +84,7 @@ def run(spec: TrainSpec | PredictSpec, stop: threading.Event | None = None) -> I
 
 
 def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event]:
-    """Pass on a prediction's events, each case's heatmap and candidates being in the study before its event is."""
+    """Pass on a job's events, each case's heatmap and candidates being in the study before its event is."""
     for event in events:
         if isinstance(event, CasePredicted):
             kept = study.heatmap_path(event.case)
@@ -89,10 +96,19 @@ def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event
 
 
 def _watch(
-    child: subprocess.Popen[str], lines: queue.Queue[str | None], errors: deque[str], stop: threading.Event
+    child: subprocess.Popen[str],
+    lines: queue.Queue[str | None],
+    errors: deque[str],
+    stop: threading.Event,
+    preview: Callable[[], PredictSpec | None],
 ) -> Iterator[Event]:
     asked: float | None = None
+    told: PredictSpec | None = None
     while True:
+        wanted = preview()
+        if wanted != told and asked is None:
+            told = wanted
+            _tell(child, wanted)
         if stop.is_set() and asked is None:
             asked = time.monotonic()
             _ask_to_stop(child)
@@ -116,7 +132,7 @@ def _watch(
 
 
 def _start(job: Path) -> subprocess.Popen[str]:
-    hidden = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # no console window on Windows
+    flags = [getattr(subprocess, f, 0) for f in ("CREATE_NO_WINDOW", "BELOW_NORMAL_PRIORITY_CLASS")]  # of Windows
     return subprocess.Popen(
         [sys.executable, "-u", "-m", "napari_lesion_points.workflow.job", str(job)],
         stdin=subprocess.PIPE,
@@ -125,8 +141,15 @@ def _start(job: Path) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         errors="replace",
-        creationflags=hidden,
+        creationflags=sum(flags),
     )
+
+
+def _tell(child: subprocess.Popen[str], wanted: PredictSpec | None) -> None:
+    if child.stdin:
+        with suppress(OSError):  # it has ended already
+            child.stdin.write((to_json(wanted).replace("\n", " ") if wanted else "") + "\n")
+            child.stdin.flush()
 
 
 def _ask_to_stop(child: subprocess.Popen[str]) -> None:

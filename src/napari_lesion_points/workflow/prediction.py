@@ -14,6 +14,7 @@ from napari_lesion_points.core.events import CasePredicted, Event, Finished, Pro
 from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
+from napari_lesion_points.errors import GridError, PredictionError, VolumeError
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.predict import predict_heatmap
 from napari_lesion_points.store.cases import reference_grid
@@ -25,7 +26,13 @@ from napari_lesion_points.workflow.training import load_input, load_network
 
 
 def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterator[Event]:
-    """Execute a prediction spec. Each case's heatmap is on disk before its event is yielded."""
+    """Execute a prediction spec. Each case's heatmap is on disk before its event is yielded.
+
+    Raises
+    ------
+    PredictionError
+        At the end, if files of some cases could not be read; it names them. The other cases are predicted.
+    """
     started = time.monotonic()
     device = choose_device(spec.device)
     yield Started(spec.summary, device.label)
@@ -33,29 +40,37 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
     network = load_network(card).to(device.name)
     sigma = sigma_in_voxels(card.sigma_mm, card.spacing_mm)
     total = len(spec.cases)
+    failed: list[str] = []
     for i, case in enumerate(spec.cases):
         if should_stop():
-            yield Finished("stopped", f"Stopped on request after {i} of {total} cases; those are kept.")
+            yield Finished("stopped", f"Stopped on request after {i - len(failed)} of {total} cases; those are kept.")
             return
         elapsed = time.monotonic() - started
         left = elapsed / i * (total - i) if i else math.nan
         yield Progress("predicting", i / total, elapsed, left, f"{case.case} ({i + 1} of {total})")
-        seen = load_input(case, card.sequences, card.spacing_mm)
+        try:
+            seen, grid = load_input(case, card.sequences, card.spacing_mm), reference_grid(case.files)
+        except (VolumeError, GridError) as error:
+            failed.append(f"{case.case} ({error})")
+            continue
         try:
             heatmap = predict_heatmap(
                 network, seen, card.patch_vox, peak_height(sigma), device, progress=partial(_go_on, should_stop)
             )
         except _StoppedError:
-            yield Finished("stopped", f"Stopped on request after {i} of {total} cases; those are kept.")
+            yield Finished("stopped", f"Stopped on request after {i - len(failed)} of {total} cases; those are kept.")
             return
         found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
         candidates = candidate_points(case.case, seen.grid, found)
         path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
-        on_case = _on_grid(Volume(heatmap, seen.grid), reference_grid(case.files))
+        on_case = _on_grid(Volume(heatmap, seen.grid), grid)
         write_volume(path, on_case, describe_heatmap(card.sigma_mm))
         yield CasePredicted(case.case, str(path), candidates, card.sigma_mm, card.threshold)
     elapsed = time.monotonic() - started
     yield Progress("predicting", 1.0, elapsed, 0.0)
+    if failed:
+        done = f"{total - len(failed)} of {total} cases predicted. " if total > 1 else ""
+        raise PredictionError(f"{done}Not predicted: {'; '.join(failed)}")
     yield Finished("returned", f"Predicted {spec.summary} in {elapsed:.0f} s.", spec.heatmaps)
 
 
@@ -71,5 +86,4 @@ def _go_on(should_stop: Callable[[], bool], _fraction: float) -> None:
 def _on_grid(heatmap: Volume, grid: Grid) -> Volume:
     """Put a heatmap on another grid, keeping mass: values are per voxel."""
     ratio = np.prod(grid.spacing) / np.prod(heatmap.grid.spacing)
-    moved = heatmap.resampled(grid).data.astype(np.float32)
-    return Volume(moved * np.float32(ratio), grid)
+    return Volume(np.multiply(heatmap.data, ratio, dtype=np.float32), heatmap.grid).resampled(grid)

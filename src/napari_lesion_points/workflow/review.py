@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_lesion_points.core.matching import match_points
 from napari_lesion_points.core.records import Change, LesionPoint, Verdict
 
 if TYPE_CHECKING:
@@ -12,11 +13,17 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.store.study import Study
 
+#: A candidate and an annotation this near are of one lesion: a click is 1 or 2 mm off, and so is a fit. Lesions that a
+#: reader tells apart are farther from one another.
+SAME_LESION_MM = 3.0
+
 
 def review_queue(
     study: Study, cases: Sequence[str] | None = None, min_existence: float = 0.1
 ) -> tuple[LesionPoint, ...]:
     """Candidates without a verdict, most uncertain (entropy of existence) first; ties in order of detection.
+
+    Those of lesions that are annotated already (matched one to one within `SAME_LESION_MM`) are left out.
 
     Parameters
     ----------
@@ -28,7 +35,8 @@ def review_queue(
         Less probable candidates are left out.
     """
     pool = study.candidates() if cases is None else [c for case in cases for c in study.candidates(case)]
-    waiting = [c for c in pool if c.verdict is Verdict.NONE and c.existence >= min_existence]
+    known = {c.id for case in {c.case for c in pool} for c in _annotated(study, [c for c in pool if c.case == case])}
+    waiting = [c for c in pool if c.verdict is Verdict.NONE and c.existence >= min_existence and c.id not in known]
     return tuple(sorted(waiting, key=lambda c: -c.entropy))
 
 
@@ -37,9 +45,9 @@ def verdict_change(
 ) -> Change:
     """Return the change that a verdict makes: to the candidate, and to the annotation it becomes.
 
-    An accepted candidate becomes an annotation where it is, a moved one at `world`; a rejected one, or one whose
-    verdict is taken back, is no annotation. The annotation has the candidate's id, so a verdict given twice, or
-    changed, never leaves two.
+    An accepted candidate becomes an annotation where it is, a moved one at `world`, unless another annotation lies
+    within `SAME_LESION_MM`: that is the lesion. A rejected one, or one whose verdict is taken back, is no annotation.
+    The annotation has the candidate's id, so a verdict given twice, or changed, never leaves two.
 
     Parameters
     ----------
@@ -59,8 +67,19 @@ def verdict_change(
     """
     if (verdict is Verdict.MOVED) != (world is not None):
         raise ValueError(f"verdict {verdict.value!r} with world {world}: a place belongs to a moved candidate, only.")
-    stored = next((a for a in study.annotations(candidate.case) if a.id == candidate.id), None)
+    annotations = study.annotations(candidate.case)
+    stored = next((a for a in annotations if a.id == candidate.id), None)
+    others = [a.world for a in annotations if a.id != candidate.id]
     judged = replace(candidate, verdict=verdict, reader=study.reader if verdict else "")
     wanted = replace(judged, world=world or candidate.world) if verdict in (Verdict.ACCEPTED, Verdict.MOVED) else None
-    annotations = {} if stored == wanted else {candidate.id: (stored, wanted)}
-    return Change(candidate.case, verdict.value or "no verdict", annotations, {candidate.id: (candidate, judged)})
+    if wanted and len(match_points([wanted.world], others, SAME_LESION_MM).pairs):
+        wanted = None
+    edits = {} if stored == wanted else {candidate.id: (stored, wanted)}
+    return Change(candidate.case, verdict.value or "no verdict", edits, {candidate.id: (candidate, judged)})
+
+
+def _annotated(study: Study, candidates: Sequence[LesionPoint]) -> list[LesionPoint]:
+    """Return those candidates of one case whose lesions are annotated."""
+    annotations = study.annotations(candidates[0].case)
+    pairs = match_points([c.world for c in candidates], [a.world for a in annotations], SAME_LESION_MM).pairs
+    return [candidates[i] for i in pairs[:, 0]]

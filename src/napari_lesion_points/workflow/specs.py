@@ -269,6 +269,13 @@ def plan_prediction(
     return PredictSpec(str(card.path), tuple(_spec_case(f) for f in files), str(heatmaps), device, min_existence)
 
 
+def plan_preview(training: TrainSpec, files: CaseFiles, heatmaps: Path) -> PredictSpec | None:
+    """Describe the prediction of a case by the model that a training will have made; None if a sequence is missing."""
+    if not set(training.sequences) <= set(files.sequences):
+        return None
+    return PredictSpec(training.out, (_spec_case(files),), str(heatmaps), training.device)
+
+
 def resume_training(model: Path) -> TrainSpec:
     """Return the interrupted job of a model folder, set to go on where it stopped.
 

@@ -27,7 +27,7 @@ from napari_lesion_points.learn.network import UNet, UNetConfig, fresh_network
 from napari_lesion_points.learn.recipes import recipe_named
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
-from napari_lesion_points.store.cases import load_case, reference_grid
+from napari_lesion_points.store.cases import read_sequences, reference_grid
 from napari_lesion_points.workflow.models import (
     CARD,
     HISTORY,
@@ -152,8 +152,8 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
 
 def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float, float, float]) -> NetworkInput:
     """Read a case's sequences and prepare them for a network."""
-    loaded = load_case(case.files_with(sequences))
-    return prepare_input(case.case, [loaded.volumes[s] for s in sequences], spacing, case.points_world)
+    volumes = read_sequences(case.files_with(sequences), sequences)
+    return prepare_input(case.case, volumes, spacing, case.points_world)
 
 
 def load_network(card: ModelCard) -> UNet:

@@ -1,0 +1,473 @@
+"""Measure the window: whether it is there at once, and answers while a training runs.
+
+Everything is measured on real widgets and layers in a fresh process, with mouse, wheel and key events sent through Qt;
+the training is the real job in its child process. `python -m benchmarks.window MEASUREMENT` runs one of them alone.
+Needs a display; `make bench` provides a virtual one, whose software OpenGL then takes part in every figure.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.record import Row
+
+if TYPE_CHECKING:
+    from napari_lesion_points.core.records import LesionPoint
+    from napari_lesion_points.ui.app import Window
+
+Figures = dict[str, Any]
+
+SEQUENCES = ("FLAIR", "T1w", "T2w", "ce-gadolinium_T1w")
+FULL = (182, 218, 182), 1.0  # a whole head at 1 mm: shape and spacing
+SMALL = (80, 96, 80), 2.0  # the grid of GadSim-200
+
+STALL_S = 120.0  # measured span of scrolling and clicking
+STEP_MS = 50  # between two actions: as fast as a wheel is turned
+BEAT_MS = 5
+CANDIDATES = 1000
+_TIMEOUT_S = 600.0
+
+
+def rows() -> Iterator[Row]:
+    """Run every measurement in a process of its own, and compare with the targets."""
+    imported = _run("imported")
+    yield Row(
+        "window", "import napari_lesion_points, fresh process", imported["seconds"], "s", 0.1, "at most",
+        f"{1000 * imported['seconds']:.0f} ms, torch {'loaded' if imported['torch'] else 'not loaded'}",
+    )  # fmt: skip
+    dock = statistics.median(_run("dock")["seconds"] for _ in range(3))
+    yield Row("window", "the dock opened for the first time, drawn", dock, "s", 0.5, "at most", f"{dock:.2f} s")
+    case = _run("case")
+    yield Row(
+        "window", "a case of four 1 mm sequences, from the click until it is drawn", case["ours"] / case["nibabel"],
+        "x", 1.5, "at most", f"{case['ours']:.2f} s", f"{case['nibabel']:.2f} s (nibabel reads the four)", threads=2,
+    )  # fmt: skip
+    slider = _run("slider")
+    yield Row(
+        "window", f"existence slider over {CANDIDATES} candidates, until drawn, 95th percentile of changes",
+        slider["p95"], "ms", 16, "at most", f"median {slider['median']:.1f} ms, worst {slider['worst']:.1f} ms",
+    )  # fmt: skip
+    follow = _run("follow")
+    yield Row(
+        "window", "from the end of a fine-tuning to the open case's new candidates on screen", follow["seconds"],
+        "s", 3, "at most", f"{follow['seconds']:.2f} s, {follow['candidates']} candidates", threads=2,
+    )  # fmt: skip
+    stall = _run("stall")
+    span = (
+        f"{stall['seconds']:.0f} s of scrolling, clicking, undoing, filtering and changing cases while a training runs"
+    )
+    slow = "; ".join(f"{name} {ms:.0f} ms" for name, ms in stall["worst_by_action"].items())
+    told = f"{stall['actions']} actions; 99 % of them within {stall['p99_actions']:.0f} ms"
+    yield Row("window", f"{span}: stall, 99th percentile", stall["p99"], "ms", 50, "at most", told, threads=2)
+    yield Row("window", f"{span}: stall, worst", stall["worst"], "ms", 150, "at most", slow, threads=2)
+
+
+# measurements --------------------------------------------------------------------------------------------------------
+
+
+def imported() -> Figures:
+    """Import the package alone, without the start of the interpreter: median of five processes."""
+    code = (
+        "import sys, time; t = time.perf_counter(); import napari_lesion_points; "
+        "print(time.perf_counter() - t, any(m in sys.modules for m in ('torch', 'qtpy', 'napari')))"
+    )
+    answers = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+               for _ in range(5)]  # fmt: skip
+    return {"seconds": statistics.median(float(a[0]) for a in answers), "torch": any(a[1] == "True" for a in answers)}
+
+
+def dock() -> Figures:
+    """Open the dock as napari's menu opens it, in a viewer that is up and idle."""
+    import napari
+    from qtpy.QtWidgets import QApplication
+
+    viewer = napari.Viewer()
+    _idle(1.0)
+    started = time.perf_counter()
+    _, widget = viewer.window.add_plugin_dock_widget("napari-lesion-points", "Lesion points")
+    while not widget.isVisible():
+        QApplication.processEvents()
+    QApplication.processEvents()
+    seconds = time.perf_counter() - started
+    viewer.close()
+    return {"seconds": seconds}
+
+
+def case() -> Figures:
+    """Click cases in the list, never in memory, against nibabel's reading of the same files; the two take turns."""
+    import nibabel as nib
+    from qtpy.QtWidgets import QApplication
+
+    from napari_lesion_points.ui import staging
+
+    ours, nibabels = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        files = _write_study(Path(folder), 3, *FULL)
+        window = _window(Path(folder))
+        controller = window.dock.controller
+        for row in (1, 2, 0, 1, 2):
+            name = controller.state.cases[row].case
+            started = time.perf_counter()
+            for path in files[name]:
+                np.asarray(nib.nifti1.Nifti1Image.from_filename(path).dataobj, np.float32)
+            nibabels.append(time.perf_counter() - started)
+            staging.wait(lambda: not controller.loader._running, _TIMEOUT_S, "the case read ahead")
+            controller.loader.clear()
+            _idle(0.5)
+            started = time.perf_counter()
+            _choose(window, row)
+            while controller.state.shown != name:
+                QApplication.processEvents()
+                time.sleep(0.001)
+            _drawn()
+            ours.append(time.perf_counter() - started)
+        window.close()
+    return {"ours": statistics.median(ours), "nibabel": statistics.median(nibabels)}
+
+
+def slider() -> Figures:
+    """Move the slider of the Predict tab step by step over a whole head's candidates; a change ends when drawn."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_study(Path(folder), 1, *FULL)
+        window = _window(Path(folder))
+        controller = window.dock.controller
+        _propose(window, CANDIDATES)
+        window.dock.show_tab("Predict")
+        _idle(1.0)
+        taken = []
+        values = [*range(10, 100, 3), *range(98, 8, -3)] * 2
+        for value in values:
+            started = time.perf_counter()
+            window.dock.predict.existence.slider.setValue(value)
+            _drawn()
+            taken.append(1000 * (time.perf_counter() - started))
+            _idle(0.03)
+        if controller.state.threshold != values[-1] / 100:
+            raise RuntimeError("the slider was not followed")
+        window.close()
+    return {"median": statistics.median(taken), "p95": float(np.percentile(taken, 95)), "worst": max(taken)}
+
+
+def follow() -> Figures:
+    """Start a fine-tuning in the Train tab; the clock runs from its last validation to the candidates drawn."""
+    from napari_lesion_points.core.events import Progress
+    from napari_lesion_points.ui import staging
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write_study(Path(folder), 3, *SMALL)
+        window = _window(Path(folder))
+        dock, controller = window.dock, window.dock.controller
+        _annotate(window)
+        job = staging.train_stage(window, minutes=0.4)
+        if job.outcome != "returned":
+            raise RuntimeError(job.reason)
+        before = controller.state.candidates
+        ends: list[float] = []
+        run = dock.jobs.runner
+
+        def watched(*args: Any) -> Iterator[Any]:
+            for event in run(*args):
+                if isinstance(event, Progress) and event.phase == "predicting" and not ends:
+                    ends.append(time.perf_counter())
+                yield event
+
+        dock.jobs.runner = watched
+        seen: list[float] = []
+
+        def note(screen: Any) -> None:
+            if ends and not seen and screen.state.candidates != before:
+                seen.append(time.perf_counter())
+
+        controller.changed.connect(note)
+        dock.train.budget.setValue(0.4)
+        dock.train.init.setCurrentIndex(1)
+        dock.train.start.click()
+        staging.wait(lambda: bool(seen), _TIMEOUT_S, "the new candidates")
+        _drawn()
+        seconds = time.perf_counter() - ends[0]
+        staging.wait(lambda: not controller.state.job.running, _TIMEOUT_S, "the end of the job")
+        found = len(controller.state.candidates)
+        window.close()
+    return {"seconds": seconds, "candidates": found}
+
+
+def stall(seconds: float = STALL_S) -> Figures:
+    """Listen to the heartbeat of the event loop while a `_Reader` works and a training runs."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    from napari_lesion_points.ui import staging
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write_study(Path(folder), 3, *FULL)
+        window = _window(Path(folder))
+        controller = window.dock.controller
+        _annotate(window)
+        _propose(window, 30)
+        window.dock.jobs.train(minutes=seconds / 60 + 5, epochs=None, sigma_mm=2.0, init="", device="cpu")
+        staging.wait(lambda: controller.state.job.message.startswith("training"), _TIMEOUT_S, "the first step")
+        reader = _Reader(window)
+        loop = QEventLoop()
+        QTimer.singleShot(round(1000 * seconds), loop.quit)
+        with reader:
+            loop.exec()
+        if not controller.state.job.running:
+            raise RuntimeError(f"the training ended early: {controller.state.job.reason}")
+        window.close()
+    return {"seconds": seconds, **reader.figures()}
+
+
+class _Reader:
+    """A reader in a hurry, and the heartbeat beside: what one did last is what the other's gap is put down to.
+
+    Ten rounds of wheel turns with a click that adds a lesion in each, every other one undone; then the existence slider
+    of the Review tab; then another case; and so on.
+    """
+
+    def __init__(self, window: Window) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self._window = window
+        self._random = np.random.default_rng(5)
+        self._script = self._endless()
+        self._doing = ""
+        self._last = 0.0
+        self.gaps: list[float] = []
+        self.actions: list[tuple[str, float]] = []
+        self._beat, self._step = QTimer(), QTimer()
+        self._beat.setTimerType(Qt.TimerType.PreciseTimer)
+        self._beat.timeout.connect(self._on_beat)
+        self._step.timeout.connect(self._act)
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._last = time.perf_counter()
+        self._beat.start(BEAT_MS)
+        self._step.start(STEP_MS)
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._beat.stop()
+        self._step.stop()
+
+    def figures(self) -> Figures:
+        """Return percentiles of the gaps, of the stall after each action, and the worst of each kind of action."""
+        worst: dict[str, float] = {}
+        for name, ms in self.actions:
+            worst[name] = max(worst.get(name, 0.0), ms)
+        return {
+            "p99": float(np.percentile(self.gaps, 99)),
+            "worst": max(self.gaps),
+            "actions": len(self.actions),
+            "p99_actions": float(np.percentile([ms for _, ms in self.actions], 99)),
+            "worst_by_action": dict(sorted(worst.items(), key=lambda item: -item[1])),
+        }
+
+    def _on_beat(self) -> None:
+        now = time.perf_counter()
+        gap = max(1000 * (now - self._last) - BEAT_MS, 0.0)
+        self._last = now
+        self.gaps.append(gap)
+        if self.actions:
+            name, so_far = self.actions[-1]
+            self.actions[-1] = name, max(so_far, gap)
+
+    def _act(self) -> None:
+        name, act = next(self._script)
+        self.actions.append((name, 0.0))
+        act()
+
+    def _endless(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        dock = self._window.dock
+        controller = dock.controller
+        while True:
+            yield "tab", lambda: dock.show_tab("Annotate")
+            for turn in range(10):
+                for _ in range(8):
+                    yield "scroll", partial(self._wheel, 1 if turn % 4 < 2 else -1)
+                yield "click", self._click
+                if turn % 2:
+                    yield "undo", self._undo
+            yield "tab", lambda: dock.show_tab("Review")
+            for value in (20, 35, 50, 65, 50, 35, 20, 10):
+                yield "slider", partial(dock.review.existence.slider.setValue, value)
+            names = [s.case for s in controller.state.cases]
+            row = (names.index(controller.state.wanted) + 1) % len(names)
+            yield "case", partial(_choose, self._window, row)
+            while controller.state.loading:
+                yield "case", lambda: None
+
+    def _canvas(self) -> Any:
+        return self._window.viewer.window._qt_viewer.canvas.native
+
+    def _wheel(self, steps: int) -> None:
+        from qtpy.QtCore import QPoint, QPointF, Qt
+        from qtpy.QtGui import QWheelEvent
+        from qtpy.QtWidgets import QApplication
+
+        canvas = self._canvas()
+        at = QPointF(canvas.rect().center())
+        event = QWheelEvent(
+            at, canvas.mapToGlobal(at), QPoint(), QPoint(0, 120 * steps), Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.ControlModifier, Qt.ScrollPhase.NoScrollPhase, False,
+        )  # fmt: skip
+        QApplication.sendEvent(canvas, event)
+
+    def _click(self) -> None:
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        canvas = self._canvas()
+        x, y = (self._random.uniform(-0.15, 0.15, 2) * canvas.height()).round()
+        at = canvas.rect().center() + QPoint(int(x), int(y))
+        QTest.mouseMove(canvas, at)
+        QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=at)
+
+    def _undo(self) -> None:
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        QTest.keyClick(self._canvas(), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+
+# what they share -----------------------------------------------------------------------------------------------------
+
+
+def _drawn() -> None:
+    """Do all that is due, drawing included, which is an event that waits behind those that asked for it."""
+    from qtpy.QtWidgets import QApplication
+
+    QApplication.processEvents()
+    QApplication.processEvents()
+
+
+def _window(root: Path) -> Window:
+    from napari_lesion_points.ui import staging
+    from napari_lesion_points.ui.app import open_window
+
+    window = open_window(root, reader="benchmark")
+    staging.resize(window)
+    staging.show_case(window)
+    _idle(1.0)
+    return window
+
+
+def _choose(window: Window, row: int) -> None:
+    """Click a case in the list."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    table = window.dock.cases.table
+    at = table.visualRect(table.model().index(row, 0)).center()
+    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=at)
+
+
+def _idle(seconds: float) -> None:
+    from napari_lesion_points.ui import staging
+
+    staging.settle(seconds)
+
+
+def _annotate(window: Window) -> None:
+    """Place the true lesions of every case, as a reader would have."""
+    from napari_lesion_points.core.records import Change, LesionPoint
+
+    study = window.dock.controller.study
+    if study is None:
+        raise RuntimeError("no study is open")
+    for summary in study.summary():
+        points = [
+            LesionPoint(summary.case, (float(x), float(y), float(z)), reader="benchmark")
+            for x, y, z in np.loadtxt(study.root / "truth" / f"{summary.case}.txt")
+        ]
+        study.apply(Change.adding(*points))
+    window.dock.controller.show_stored("")
+
+
+def _propose(window: Window, number: int) -> None:
+    """Store candidates in every case, spread over the head, as a prediction would."""
+    controller = window.dock.controller
+    study, shown = controller.study, controller.shown
+    if study is None or shown is None:
+        raise RuntimeError("no case is open")
+    random = np.random.default_rng(11)
+    for summary in study.summary():
+        at = shown.grid.to_world(random.uniform(0.25, 0.75, (number, 3)) * shown.grid.shape)
+        existence = random.uniform(0.1, 1.0, number)
+        study.add_candidates(
+            summary.case, [_candidate(summary.case, w, p) for w, p in zip(at, existence, strict=True)], "model", 2.0
+        )
+    controller.refresh()
+
+
+def _candidate(case: str, world: Any, existence: float) -> LesionPoint:
+    from napari_lesion_points.core.metrics import binary_entropy
+    from napari_lesion_points.core.records import LesionPoint, Origin
+
+    x, y, z = (float(c) for c in world)
+    p = float(existence)
+    return LesionPoint(case, (x, y, z), "", p, p, float(binary_entropy(p)), Origin.MODEL)
+
+
+def _write_study(root: Path, cases: int, shape: tuple[int, int, int], spacing: float) -> dict[str, list[Path]]:
+    """Write heads with smooth tissue, noise and 12 bright lesions in four sequences, as int16 .nii.gz; by case."""
+    import nibabel as nib
+    from scipy import ndimage
+
+    random = np.random.default_rng(2)
+    affine = np.diag([spacing, spacing, spacing, 1.0])
+    affine[:3, 3] = -spacing * np.array(shape) / 2
+    at = np.stack(np.meshgrid(*(np.linspace(-1.15, 1.15, n, dtype=np.float32) for n in shape), indexing="ij"))
+    head = np.linalg.norm(at, axis=0) < 1
+    written: dict[str, list[Path]] = {}
+    (root / "truth").mkdir()
+    for number in range(1, cases + 1):
+        name = f"sub-{number:02d}"
+        folder = root / name / "anat"
+        folder.mkdir(parents=True)
+        coarse = ndimage.gaussian_filter(random.normal(0, 1, [n // 6 + 1 for n in shape]), 1.5)
+        tissue = ndimage.zoom(coarse / coarse.std(), np.array(shape) / coarse.shape, order=1)
+        centers = random.uniform(0.3, 0.7, (12, 3)) * shape
+        lesions = np.zeros(shape, np.float32)
+        lesions[tuple(centers.astype(int).T)] = 1
+        lesions = ndimage.gaussian_filter(lesions, 2.0 / spacing)
+        lesions /= lesions.max()
+        np.savetxt(root / "truth" / f"{name}.txt", centers.astype(int) @ affine[:3, :3].T + affine[:3, 3])
+        written[name] = []
+        for sequence in SEQUENCES:
+            values = head * (400 + 60 * tissue + 300 * lesions + random.normal(0, 20, shape)).clip(1)
+            path = folder / f"{name}_{sequence}.nii.gz"
+            nib.save(nib.Nifti1Image(values.astype(np.int16), affine), path)
+            written[name].append(path)
+    return written
+
+
+def _run(measurement: str) -> Figures:
+    """Run one measurement in a fresh process, which prints its figures as its last line."""
+    command = [sys.executable, "-m", "benchmarks.window", measurement]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=_TIMEOUT_S)
+    figures: Figures = json.loads(answer.stdout.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    """Run the measurement that the command line names; `stall` takes its span in seconds."""
+    measurements: dict[str, Callable[..., Figures]] = {
+        f.__name__: f for f in (imported, dock, case, slider, follow, stall)
+    }
+    name, *numbers = sys.argv[1:]
+    print(json.dumps(measurements[name](*map(float, numbers))))
+
+
+if __name__ == "__main__":
+    main()
