@@ -111,7 +111,7 @@ def test_the_margin_fills_a_turned_patch() -> None:
 
 
 def settings(**changes: Any) -> PatchSettings:
-    return PatchSettings((16, 16, 16), (1.0, 1.0, 1.0), **changes)
+    return PatchSettings((16, 16, 16), (8, 8, 8), (1.0, 1.0, 1.0), **changes)
 
 
 def test_the_same_seed_draws_the_same_patches(make_case: MakeCase) -> None:
@@ -130,6 +130,7 @@ def test_targets_are_where_the_lesions_are(make_case: MakeCase) -> None:
     images, target = sampler.batch(40)
     assert images.shape == target.shape == (40, 1, 16, 16, 16)
     assert images.dtype == target.dtype == torch.float32
+    assert [tuple(t.shape) for t in sampler.batch(2, early=True)] == [(2, 1, 8, 8, 8)] * 2
     masses = target.sum((1, 2, 3, 4))
     assert (masses > 0.4).all()  # a lesion lies in each, at the worst at the patch's edge
     bright = [float(i[t > 0.7 * t.max()].mean()) for i, t in zip(images, target, strict=True)]
@@ -139,7 +140,7 @@ def test_targets_are_where_the_lesions_are(make_case: MakeCase) -> None:
 
 def test_half_of_the_patches_are_on_lesions_where_there_are_any(make_case: MakeCase) -> None:
     rng = np.random.default_rng(0)
-    small = PatchSettings((8, 8, 8), (0.6, 0.6, 0.6))
+    small = PatchSettings((8, 8, 8), (8, 8, 8), (0.6, 0.6, 0.6))
     with_lesions = PatchSampler([make_case(1, shape=(48, 48, 48), lesions=1)], small, rng).batch(200)[1]
     assert float((with_lesions.sum((1, 2, 3, 4)) > 0.3).float().mean()) == pytest.approx(0.52, abs=0.1)
     without = PatchSampler([make_case(1, lesions=0)], small, rng).batch(20)[1]

@@ -41,7 +41,7 @@ MakeCase = Callable[..., NetworkInput]
 
 CPU = Device("cpu", "CPU", half=False)
 CONFIG = UNetConfig(1, filters=4, levels=2, dropout=0.0, bias=-4.0)
-PATCHES = PatchSettings((16, 16, 16), (1.2, 1.2, 1.2))
+PATCHES = PatchSettings((16, 16, 16), (8, 8, 8), (1.2, 1.2, 1.2))
 
 
 def network(seed: int = 0) -> UNet:
@@ -50,7 +50,7 @@ def network(seed: int = 0) -> UNet:
 
 
 def settings(epochs: int = 1, seed: int = 0, **recipe: Any) -> TrainSettings:
-    return TrainSettings(replace(RECIPES["fast"], **recipe), PATCHES, epochs=epochs, seed=seed)
+    return TrainSettings(replace(RECIPES["fast"], **{"batch": 2, **recipe}), PATCHES, epochs=epochs, seed=seed)
 
 
 def run(net: UNet, cases: list[NetworkInput], aside: list[NetworkInput], how: TrainSettings, **more: Any) -> list[Any]:
@@ -226,7 +226,7 @@ def test_one_budget_and_one_case_are_needed(make_case: MakeCase, changes: dict[s
 def test_the_paper_trains_too(make_case: MakeCase) -> None:
     paper = RECIPES["paper"]
     net = UNet(replace(paper.network, channels=1, filters=2))
-    patches = replace(PATCHES, size=(32, 32, 32), augment=paper.augment)
+    patches = replace(PATCHES, size=(32, 32, 32), early_size=(32, 32, 32), augment=paper.augment)
     # at the paper's rate the background takes hours to go down; the rest is its own
     how = TrainSettings(replace(paper, learning_rate=1e-2), patches, epochs=6)
     losses = [e.loss for e in of_kind(LossPoint, run(net, [make_case(1, shape=(32, 32, 32))], [], how))]

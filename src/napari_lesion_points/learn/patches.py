@@ -41,6 +41,8 @@ class PatchSettings:
     ----------
     size : (3,) int
         Voxels.
+    early_size : (3,) int
+        Smaller ones for the first part of a training: more lesions per second, before their surroundings matter.
     sigma_vox : (3,) float
         Of the target.
     lesion_share : float
@@ -50,6 +52,7 @@ class PatchSettings:
     """
 
     size: tuple[int, int, int]
+    early_size: tuple[int, int, int]
     sigma_vox: tuple[float, float, float]
     lesion_share: float = 0.5
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -64,18 +67,19 @@ class PatchSampler:
         self._cases = [_Case(c) for c in cases]
         self._with_lesions = [c for c in self._cases if len(c.points_vox)]
 
-    def batch(self, count: int) -> tuple[Tensor, Tensor]:
-        """Return images (count, C, *size) and target heatmaps (count, 1, *size), float32."""
-        patches = [self._patch() for _ in range(count)]
+    def batch(self, count: int, *, early: bool = False) -> tuple[Tensor, Tensor]:
+        """Return images (count, C, *size) and target heatmaps (count, 1, *size), both float32."""
+        size = self._settings.early_size if early else self._settings.size
+        patches = [self._patch(size) for _ in range(count)]
         return torch.stack([p[0] for p in patches]), torch.stack([p[1] for p in patches])
 
-    def _patch(self) -> tuple[Tensor, Tensor]:
+    def _patch(self, patch_size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
         s, rng = self._settings, self._rng
         on_lesion = bool(self._with_lesions) and rng.random() < s.lesion_share
         case = (self._with_lesions if on_lesion else self._cases)[
             rng.integers(len(self._with_lesions if on_lesion else self._cases))
         ]
-        size, shape = np.array(s.size), np.array(case.images.shape[1:])
+        size, shape = np.array(patch_size), np.array(case.images.shape[1:])
         if on_lesion:
             center = case.points_vox[rng.integers(len(case.points_vox))] + rng.uniform(-1, 1, 3) * size * _EDGE_SHARE
         else:
@@ -83,12 +87,12 @@ class PatchSampler:
         half = (size - 1) / 2
         center = np.where(shape > size, np.clip(center, half, np.maximum(shape - 1 - half, half)), (shape - 1) / 2)
         augmentation = draw_augmentation(rng, len(case.images), case.spacing, s.augment)
-        i, j, k = tuple(int(n) for n in np.ceil(size * MARGIN)) if augmentation.interpolate else s.size
+        i, j, k = tuple(int(n) for n in np.ceil(size * MARGIN)) if augmentation.interpolate else patch_size
         source_size = (int(i), int(j), int(k))
         start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)
-        images = augment_images(_extract(case.images, start, source_size), s.size, augmentation)
-        points = augment_points(case.points_vox - start, source_size, s.size, augmentation)
-        target = torch.from_numpy(draw_gaussians(s.size, points, s.sigma_vox))
+        images = augment_images(_extract(case.images, start, source_size), patch_size, augmentation)
+        points = augment_points(case.points_vox - start, source_size, patch_size, augmentation)
+        target = torch.from_numpy(draw_gaussians(patch_size, points, s.sigma_vox))
         return images, target[None]
 
 

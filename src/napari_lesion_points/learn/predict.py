@@ -119,7 +119,7 @@ def predict_heatmap(
             images = torch.stack([source[(slice(None), *w)] for w in some]).float().to(device.name)
             with device.autocast(learning=False):
                 logits: Tensor = network(images)
-            heatmaps: NDArray[np.float32] = heatmap_from_logits(logits, peak)[:, 0].cpu().numpy()
+            heatmaps: NDArray[np.float32] = heatmap_from_logits(logits, peak, network.config.output)[:, 0].cpu().numpy()
         return heatmaps
 
     weight = _importance(size)

@@ -39,8 +39,10 @@ class Recipe:
         Decay per step of the weight average that is validated and kept; 0 keeps the weights themselves.
     batch : int
         Patches per step.
-    patch_vox : int
-        Patch size along each axis, at most; smaller volumes get smaller patches.
+    patch_vox, early_patch_vox : int
+        Patch size along each axis, at most, in the end and at first; smaller volumes get smaller patches.
+    early : float
+        Share of the budget that the smaller patches get.
     lesion_share : float
         Share of the patches that are placed on a lesion.
     augment, augment_few : AugmentSettings
@@ -58,6 +60,8 @@ class Recipe:
     average: float
     batch: int
     patch_vox: int
+    early_patch_vox: int
+    early: float
     lesion_share: float
     augment: AugmentSettings
     augment_few: AugmentSettings
@@ -66,9 +70,13 @@ class Recipe:
         self, cases: int, shape: tuple[int, int, int], stride: int, sigma_vox: tuple[float, float, float]
     ) -> PatchSettings:
         """Return how patches are drawn from so many cases, of at most this shape, for a network of this stride."""
-        i, j, k = (max(_SMALLEST_PATCH_VOX, min(self.patch_vox, -(-n // stride) * stride)) for n in shape)
+
+        def size(greatest: int) -> tuple[int, int, int]:
+            i, j, k = (max(_SMALLEST_PATCH_VOX, min(greatest, -(-n // stride) * stride)) for n in shape)
+            return i, j, k
+
         augment = self.augment if cases >= FEW_CASES else self.augment_few
-        return PatchSettings((i, j, k), sigma_vox, self.lesion_share, augment)
+        return PatchSettings(size(self.patch_vox), size(self.early_patch_vox), sigma_vox, self.lesion_share, augment)
 
 
 _PAPER_AUGMENT = AugmentSettings(affine_probability=0.9, shear_deg=8.0, intensity=0.0)
@@ -86,8 +94,10 @@ RECIPES = {
             fine_tuning=0.3,
             one_cycle=True,
             average=0.995,
-            batch=2,
+            batch=4,
             patch_vox=48,
+            early_patch_vox=32,
+            early=0.6,
             lesion_share=0.5,
             augment=AugmentSettings(affine_probability=0.0, intensity=0.05),
             augment_few=AugmentSettings(affine_probability=0.7, intensity=0.2),
@@ -106,6 +116,8 @@ RECIPES = {
             average=0.0,
             batch=4,
             patch_vox=192,
+            early_patch_vox=192,
+            early=0.0,
             lesion_share=0.0,
             augment=_PAPER_AUGMENT,
             augment_few=_PAPER_AUGMENT,

@@ -173,8 +173,10 @@ def train(
         for i in range(count)
     ]
 
+    early = False
+
     def loss_of_share(replica: UNet, i: int) -> Tensor:
-        return _loss(replica, samplers[i].batch(recipe.batch // count), recipe.loss, peak, device)
+        return _loss(replica, samplers[i].batch(recipe.batch // count, early=early), recipe.loss, peak, device)
 
     def validate() -> Iterator[Progress | Validation]:
         clock = time.monotonic()
@@ -209,6 +211,7 @@ def train(
         while due and not stopped:
             fraction = budget.fraction(state.step)
             if fraction < due[0]:
+                early = fraction < recipe.early
                 loss = replicas.gradient(loss_of_share)
                 norm = torch.nn.utils.clip_grad_norm_(network.parameters(), GREATEST_GRADIENT)
                 if torch.isfinite(norm):
@@ -240,8 +243,8 @@ def train(
                     raise TrainingError(_NOT_FINITE)
                 if not learned:
                     raise TrainingError(_NO_TIME)
-                if settings.minutes and not last and budget.validation_s * 10 > budget.seconds_left(state.step):
-                    continue  # a look on the way may cost a tenth of the minutes that are left
+                if settings.minutes and not last and budget.validation_s * 20 > budget.seconds_left(state.step):
+                    continue  # a look on the way may cost a twentieth of the minutes that are left
                 if losses:
                     yield LossPoint((time.monotonic() - begin) / 60, state.step, float(np.mean(losses)))
                     losses = []

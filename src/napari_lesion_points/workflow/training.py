@@ -77,7 +77,8 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[E
         len(training), (int(i), int(j), int(k)), network.config.stride, (float(a), float(b), float(c))
     )
     if parent:
-        patches = replace(patches, size=parent.patch_vox)
+        a, b, c = (min(*sizes) for sizes in zip(patches.early_size, parent.patch_vox, strict=True))
+        patches = replace(patches, size=parent.patch_vox, early_size=(a, b, c))
     settings = TrainSettings(
         recipe,
         patches,
