@@ -223,6 +223,17 @@ def test_one_budget_and_one_case_are_needed(make_case: MakeCase, changes: dict[s
         run(network(), [], [make_case(1)], settings(1))
 
 
+def test_the_average_of_a_batch_norm_network_has_seen_the_patches(make_case: MakeCase) -> None:
+    net = UNet(replace(CONFIG, norm="batch"))
+    events = run(net, [make_case(1)], [], settings(2))
+    kept = of_kind(KeepModel, events)[-1].weights
+    seen = [v for k, v in kept.items() if k.endswith("running_mean")]
+    assert seen
+    assert all(v.abs().max() > 0 for v in seen)
+    again = network_from(unpack(pack(kept, {}), "m"), net.config, "m")
+    assert same(again.state_dict(), kept)
+
+
 def test_the_paper_trains_too(make_case: MakeCase) -> None:
     paper = RECIPES["paper"]
     net = UNet(replace(paper.network, channels=1, filters=2))

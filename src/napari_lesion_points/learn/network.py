@@ -1,6 +1,6 @@
 """The network: a 3D U-Net from MRI sequences to a heatmap's logits.
 
-As in the paper's published settings: per level two convolution - InstanceNorm - LeakyReLU blocks, max-pooling on the
+As in the paper's published settings: per level two convolution - normalisation - LeakyReLU blocks, max-pooling on the
 way down, nearest upsampling on the way up, where the upsampled branch and the skip branch are convolved separately and
 added. Filters double per level. Nothing in it is missing on a CPU or on Apple's MPS (no transposed 3D convolution).
 """
@@ -31,6 +31,9 @@ class UNetConfig:
     fold : int
         Blocks of fold ** 3 voxels become channels before the first level, and back after the last: nothing is lost,
         and the costly full-resolution convolutions go. 1 is the paper's network.
+    norm : {"batch", "instance"}
+        Normalisation. With BatchNorm a voxel's answer does not depend on how much else is in the patch, so that whole
+        heads can be predicted in few large windows. The paper has InstanceNorm.
     dropout, decoder_dropout : float
         Channel dropout after each level on the way down, and dropout of single values on both branches of each level on
         the way up (paper: 0.1 each). Short trainings see each patch once or twice and have no use for them.
@@ -44,6 +47,7 @@ class UNetConfig:
     filters: int = 16
     levels: int = 4
     fold: int = 1
+    norm: Literal["batch", "instance"] = "instance"
     dropout: float = 0.0
     decoder_dropout: float = 0.0
     output: Literal["sigmoid", "exp"] = "sigmoid"
@@ -64,11 +68,12 @@ class UNet(nn.Module):
         cell = config.fold**3
         widths = [config.filters * 2**i for i in range(config.levels)]
         self.encoder = nn.ModuleList(
-            _block(a, b) for a, b in zip([config.channels * cell, *widths[:-1]], widths, strict=True)
+            nn.Sequential(_conv(a, b, config.norm), _conv(b, b, config.norm))
+            for a, b in zip([config.channels * cell, *widths[:-1]], widths, strict=True)
         )
-        self.lift = nn.ModuleList(_conv(b, a) for a, b in pairwise(widths))
-        self.skip = nn.ModuleList(_conv(a, a) for a in widths[:-1])
-        self.decoder = nn.ModuleList(_conv(a, a) for a in widths[:-1])
+        self.lift = nn.ModuleList(_conv(b, a, config.norm) for a, b in pairwise(widths))
+        self.skip = nn.ModuleList(_conv(a, a, config.norm) for a in widths[:-1])
+        self.decoder = nn.ModuleList(_conv(a, a, config.norm) for a in widths[:-1])
         self.dropout = nn.Dropout3d(config.dropout)
         self.decoder_dropout = nn.Dropout(config.decoder_dropout)
         self.head = nn.Conv3d(widths[0], cell, 1)
@@ -114,16 +119,12 @@ def unfold(x: Tensor, factor: int) -> Tensor:
     return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // factor**3, i * factor, j * factor, k * factor)
 
 
-def _conv(inputs: int, outputs: int) -> nn.Sequential:
+def _conv(inputs: int, outputs: int, norm: str) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv3d(inputs, outputs, 3, padding=1, bias=False),
-        nn.InstanceNorm3d(outputs, affine=True),
+        nn.BatchNorm3d(outputs) if norm == "batch" else nn.InstanceNorm3d(outputs, affine=True),
         nn.LeakyReLU(0.01, inplace=True),
     )
-
-
-def _block(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_conv(inputs, outputs), _conv(outputs, outputs))
 
 
 def heatmap_from_logits(logits: Tensor, peak: float, output: Literal["sigmoid", "exp"] = "sigmoid") -> Tensor:

@@ -327,6 +327,9 @@ def _loss(network: UNet, batch: tuple[Tensor, Tensor], kind: str, peak: float, d
 def _update_average(average: UNet, network: UNet, decay: float) -> None:
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+        for mean, now in zip(average.buffers(), network.buffers(), strict=True):  # what BatchNorm has seen
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
 
 
 def _detect(network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device) -> CaseDetections:
