@@ -106,3 +106,13 @@ def test_squared_error_counts_the_foreground_only() -> None:
 def test_the_papers_output_is_an_exponential() -> None:
     logits = torch.tensor([-4.0, 0.0, 1.0])
     assert torch.equal(heatmap_from_logits(logits, 0.06, "exp"), logits.exp())
+
+
+def test_logits_are_float32_in_half_precision_too() -> None:
+    torch.manual_seed(0)
+    network, x = UNet(UNetConfig(1, filters=4, levels=2)).eval(), torch.randn(1, 1, 8, 8, 8)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = network(x)
+    assert logits.dtype == torch.float32
+    assert (logits - logits.bfloat16().float()).abs().max() > 0.001
+    assert torch.allclose(logits, network(x), atol=0.1)

@@ -91,6 +91,11 @@ class UNet(nn.Module):
         for lift, skip, decoder in zip(self.lift[::-1], self.skip[::-1], self.decoder[::-1], strict=True):
             up = self.decoder_dropout(functional.interpolate(lift(x), scale_factor=2, mode="nearest"))
             x = decoder(up + self.decoder_dropout(skip(skips.pop())))
+        if (
+            x.dtype != torch.float32
+        ):  # logits near -8 are too coarse in bfloat16: existence would be off by some percent
+            with torch.autocast(x.device.type, enabled=False):
+                return unfold(self.head(x.float()), self.config.fold)
         return unfold(self.head(x), self.config.fold)
 
 
