@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 #: Last words of the names of images that are results, not sequences.
 _RESULTS = {"mask", "dseg", "seg", "probseg", "roi", "heatmap", "points"}
 
-#: Files of a case that are read at once: more would only need more memory, as long as a case has a handful.
-_READERS = 4
+#: Files of a case that are read at once. More would need more memory and, in the viewer, more of what drawing needs.
+_READERS = 2
 
 #: Top-level folders of a dataset that hold no cases.
 _NOT_CASES = {"derivatives", "code", "sourcedata"}

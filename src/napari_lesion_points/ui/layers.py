@@ -178,17 +178,18 @@ def show_images(viewer: Viewer, shown: DisplayedCase, visible: str, known: Mappi
             )
             viewer.layers.move(viewer.layers.index(layer), index)
         else:
-            _fill(layer, shown, volume.data)
-            layer.contrast_limits = shown.limits[name]
+            _fill(layer, shown, volume.data, shown.limits[name])
             if layer.visible != (name == visible):
                 layer.visible = name == visible
         layers[name] = layer
     return layers
 
 
-def _fill(layer: Image, shown: DisplayedCase, data: NDArray[np.generic]) -> None:
+def _fill(layer: Image, shown: DisplayedCase, data: NDArray[np.generic], limits: tuple[float, float]) -> None:
     """Put other data into an image layer."""
     same = layer.data.shape == data.shape and np.array_equal(layer.scale, shown.grid.spacing)
+    with layer.events.thumbnail.blocker():  # that of the new data follows
+        layer.contrast_limits = limits
     layer.data = data
     if not same:  # also what makes napari notice another shape in a hidden layer
         layer.scale = shown.grid.spacing
@@ -212,12 +213,11 @@ def show_heatmap(
     """
     if heatmap is None:
         if layer is not None:
-            _fill(layer, shown, np.broadcast_to(np.float32(0), shown.grid.shape))
+            _fill(layer, shown, np.broadcast_to(np.float32(0), shown.grid.shape), layer.contrast_limits)
         return layer
     limits = (0.0, max(heatmap.peak, 1e-6))
     if layer is not None:
-        _fill(layer, shown, heatmap.volume.data)
-        layer.contrast_limits = limits
+        _fill(layer, shown, heatmap.volume.data, limits)
     else:
         layer = viewer.add_image(
             heatmap.volume.data,
@@ -261,7 +261,7 @@ def show_lesions(viewer: Viewer, shown: DisplayedCase, points: Sequence[LesionPo
         layer.current_face_color, layer.current_border_color = "transparent", _LESION_COLOR
         layer.data = shown.to_layer([p.world for p in points])
         set_lesion_ids(layer, [p.id for p in points])
-        layer.scale = shown.grid.spacing
+    layer.scale = shown.grid.spacing
     return layer
 
 
@@ -272,7 +272,9 @@ def _refilled(layer: Points) -> Iterator[None]:
     if not visible:
         layer.visible = True  # a hidden layer would remember which of its former rows had been in the slice
     layer.selected_data = set()
-    with layer.events.data.blocker():  # nobody edits, and what napari has to know the new scale tells it
+    # Nobody edits, and what napari has to know it hears from the scale, which is set afterwards. So is the thumbnail:
+    # each one makes napari go through its list of layers.
+    with layer.events.data.blocker(), layer.events.thumbnail.blocker():
         yield
     if not visible:
         layer.visible = False
@@ -347,8 +349,8 @@ def show_candidates(
         layer.data = shown.to_layer([p.world for p in candidates])
         set_candidates(layer, candidates)
         layer.text.translation = np.array([0, 1, 0.55 * _CANDIDATE_MM]) / shown.grid.spacing
-        layer.scale = shown.grid.spacing
         layer.shown = existence_of(candidates) >= threshold
+    layer.scale = shown.grid.spacing
     layer.editable = False  # after every filling: napari lets rows be edited again
     return layer
 
@@ -400,8 +402,7 @@ def jump(viewer: Viewer, shown: DisplayedCase, world: tuple[float, float, float]
     """Show the slices through a world point in every orientation, and centre the camera on it."""
     at = shown.to_layer([world])[0]
     nearest = np.clip(np.round(at), 0, np.array(shown.grid.shape) - 1)
-    for axis in range(3):
-        viewer.dims.set_point(axis, float(nearest[axis] * shown.grid.spacing[axis]))
+    viewer.dims.set_point(range(3), [float(mm) for mm in nearest * shown.grid.spacing])
     center = at * shown.grid.spacing
     viewer.scene.camera.center = tuple(center[list(viewer.dims.order)])
 

@@ -187,10 +187,17 @@ class ReviewDesk:
                 self._controller.select_case(current.case)
         elif screen.case_ready and not screen.state.loading:
             self._approached = current.id
-            self._controller.jump(current.world)
-            layer = self._controller.scene.candidates
-            if layer is not None:
-                layer.selected_data = {i for i, p in enumerate(screen.state.candidates) if p.id == current.id}
+            QTimer.singleShot(0, self._approach)  # what has changed already is drawn first: no long stretch of work
+
+    def _approach(self) -> None:
+        """Show the place of the candidate under review, when it still is, and select it."""
+        controller, current = self._controller, self.current
+        if controller.closed or current is None or current.id != self._approached or not controller.screen.can_judge:
+            return
+        controller.jump(current.world)
+        layer = controller.scene.candidates
+        if layer is not None:
+            layer.selected_data = {i for i, p in enumerate(controller.state.candidates) if p.id == current.id}
 
     def _place(self, viewer: Viewer, event: Any) -> Iterator[None]:
         """While placing, a click is the new centre of the candidate under review."""
