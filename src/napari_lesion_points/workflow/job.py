@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -33,10 +34,12 @@ def execute(
     spec: TrainSpec | PredictSpec,
     should_stop: Callable[[], bool],
     preview: Callable[[], PredictSpec | None] = lambda: None,
+    started: float | None = None,
 ) -> Iterator[Event]:
     """Run a job in this process; what goes wrong in a known way becomes `Finished("failed", reason)`.
 
     When a training has returned, `preview` is asked what to predict with the new model before the last event.
+    `started` is when its budget began.
     """
     import torch
 
@@ -49,7 +52,7 @@ def execute(
         if isinstance(spec, PredictSpec):
             yield from run_prediction(spec, should_stop)
             return
-        for event in run_training(spec, should_stop):
+        for event in run_training(spec, should_stop, started):
             if isinstance(event, Finished):
                 last = event
             else:
@@ -69,6 +72,7 @@ def execute(
 
 def main(path: str) -> int:
     """Run the job in a file; return the exit code: 0 returned or stopped, 1 failed."""
+    started = time.monotonic()  # torch takes seconds to load, and whoever waits for a training waits for that, too
     # Before a thread waits for input: on Windows, loading a native library would wait for that read.
     from napari_lesion_points.workflow import prediction, training  # noqa: F401
 
@@ -79,7 +83,7 @@ def main(path: str) -> int:
     if hasattr(os, "nice"):
         os.nice(_NICE)
     outcome = "failed"
-    for event in execute(spec, stop.is_set, lambda: _prediction(told)):
+    for event in execute(spec, stop.is_set, lambda: _prediction(told), started):
         try:
             print(encode(event), flush=True)
         except BrokenPipeError:  # nobody watches any more: end too, but keep what there is

@@ -47,9 +47,12 @@ if TYPE_CHECKING:
 DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
 
 
-def run_training(spec: TrainSpec, should_stop: Callable[[], bool]) -> Iterator[Event]:
-    """Execute a training spec; see `learn.train.train` for the loop. Raises the errors of loading and training."""
-    started = time.monotonic()
+def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: float | None = None) -> Iterator[Event]:
+    """Execute a training spec; see `learn.train.train` for the loop. Raises the errors of loading and training.
+
+    `started` is the `time.monotonic()` at which the budget in minutes began; by default, now.
+    """
+    started = time.monotonic() if started is None else started
     out = Path(spec.out)
     device = choose_device(spec.device)
     yield Started(spec.summary, device.label)
