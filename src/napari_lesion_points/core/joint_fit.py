@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from napari_lesion_points.core.heatmap import add_gaussians
+from napari_lesion_points.core.heatmap import add_gaussians, peak_height
 from napari_lesion_points.core.least_squares import Boxes, least_squares
 
 if TYPE_CHECKING:
@@ -100,13 +100,11 @@ def _fit_together(
     data, min_mass = data / np.float32(scale), min_mass / scale
     at, shape = np.arange(max(data.shape)), np.array(data.shape)
     boxes = Boxes(data[None].astype(float), np.broadcast_to(at, (1, 3, at.size)), (at < shape[:, None])[None])
-    radius = np.ceil(3 * sigma).astype(int)
     least = (1 - _EXPLAINED) * float((boxes.data**2).sum())
     centers, mass, left, best = np.empty((0, 3)), np.empty(0), data, None
     for _ in range(most):
         peak = np.array(np.unravel_index(left.argmax(), left.shape))
-        window = tuple(map(slice, np.maximum(peak - radius, 0).tolist(), (peak + radius + 1).tolist()))
-        start = max(float(left[window].sum()), min_mass)
+        start = max(float(left[tuple(peak)]) / peak_height(sigma), min_mass)  # a window's sum would hold neighbours
         fitted, masses, cost, converged = least_squares(
             boxes, np.vstack([centers, peak])[None], np.append(mass, start)[None], sigma, background=background
         )
