@@ -26,7 +26,7 @@ from napari_lesion_points.learn.checkpoint import (
 from napari_lesion_points.learn.devices import Device, available_devices, choose_device
 from napari_lesion_points.learn.network import UNet, UNetConfig
 from napari_lesion_points.learn.patches import PatchSettings
-from napari_lesion_points.learn.recipes import RECIPES
+from napari_lesion_points.learn.recipes import RECIPES, recipe_named
 from napari_lesion_points.learn.train import (
     VALIDATIONS,
     WARM_UP,
@@ -36,6 +36,7 @@ from napari_lesion_points.learn.train import (
     one_cycle,
     train,
 )
+from napari_lesion_points.workflow import models
 
 MakeCase = Callable[..., NetworkInput]
 
@@ -232,6 +233,13 @@ def test_the_average_of_a_batch_norm_network_has_seen_the_patches(make_case: Mak
     assert all(v.abs().max() > 0 for v in seen)
     again = network_from(unpack(pack(kept, {}), "m"), net.config, "m")
     assert same(again.state_dict(), kept)
+
+
+def test_recipes_are_known_by_name() -> None:
+    assert tuple(RECIPES) == models.RECIPES
+    assert recipe_named("paper").network.output == "exp"
+    with pytest.raises(TrainingError, match="choose one of: fast, paper"):
+        recipe_named("cake")
 
 
 def test_the_paper_trains_too(make_case: MakeCase) -> None:

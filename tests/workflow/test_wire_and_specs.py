@@ -159,6 +159,7 @@ def test_cases_are_chosen_by_name_and_done_without_lesions_counts(study: Study, 
         ({"cases": ["sub-01"], "validation": ["01"]}, TrainingError, "sub-01 cannot be"),
         ({"cases": (), "validation": ["01", "02", "03"]}, TrainingError, "no case has points"),
         ({"init": Path("nowhere")}, CheckpointError, "nowhere"),
+        ({"recipe": "grandmother"}, TrainingError, "'grandmother'; choose one of: fast, paper"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
@@ -193,6 +194,28 @@ def test_fine_tuning_keeps_what_the_model_is(study: Study, tmp_path: Path, write
     write_model(tmp_path / "model", sequences=["FLAIR", "T2w"])
     with pytest.raises(CheckpointError, match="sub-01 has no T2w"):
         plan_training(study, out=tmp_path / "new", init=model)
+
+
+def test_fine_tuning_replays_what_the_model_knows(study: Study, tmp_path: Path, write_model: WriteModel) -> None:
+    def split(**arguments: Any) -> tuple[list[str], list[str]]:
+        cases = plan_training(study, out=tmp_path / "new", init=model, **arguments).cases
+        return [c.case for c in cases if not c.validation], [c.case for c in cases if c.validation]
+
+    # sub-04 has no points any more, sub-77 is of another study
+    model = write_model(tmp_path / "model", training_cases=["sub-01", "sub-04", "sub-77"], validation_cases=["sub-03"])
+    assert split(cases=["02"]) == (["sub-02", "sub-01"], ["sub-03"])
+    assert split() == (["sub-01", "sub-02"], ["sub-03"])
+    assert split(cases=["03"]) == (["sub-03", "sub-01"], [])  # asked for by name
+    assert split(cases=["03"], validation=["01"]) == (["sub-03"], ["sub-01"])
+
+
+def test_a_model_keeps_its_recipe(study: Study, tmp_path: Path, write_model: WriteModel) -> None:
+    assert plan_training(study, out=tmp_path / "new").recipe == "fast"
+    assert plan_training(study, out=tmp_path / "new", recipe="paper").recipe == "paper"
+    model = write_model(tmp_path / "model", recipe="paper")
+    assert plan_training(study, out=tmp_path / "new", init=model).recipe == "paper"
+    with pytest.raises(TrainingError, match="trained by the recipe paper"):
+        plan_training(study, out=tmp_path / "new", init=model, recipe="fast")
 
 
 def test_from_five_cases_on_a_fifth_is_held_out(tmp_path: Path) -> None:
