@@ -13,7 +13,7 @@ from napari_lesion_points.learn.augment import AugmentSettings
 from napari_lesion_points.learn.network import UNetConfig
 from napari_lesion_points.learn.patches import PatchSettings
 
-FEW_CASES = 10  # fewer show too little of how patients and scanners differ
+FEW_CASES = 20  # fewer show too little of how patients and scanners differ
 _SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level of "fast"
 
 
@@ -86,7 +86,7 @@ RECIPES = {
     for r in (
         Recipe(
             name="fast",
-            network=UNetConfig(channels=1),
+            network=UNetConfig(channels=1, norm="batch"),
             loss="soft target",
             learning_rate=3e-3,
             kernel_rate=0.02,
