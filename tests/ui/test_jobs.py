@@ -141,7 +141,7 @@ def test_editing_goes_on_while_a_job_runs_and_closing_stops_it(annotated: Any) -
         yield Finished("stopped", "")
 
     run_training(annotated, patient)
-    annotated.until(lambda: annotated.controller.state.job.running)
+    annotated.until(lambda: "CPU" in annotated.controller.state.job.title)
     annotated.dock.show_tab("Annotate")
     annotated.click(tuple(annotated.controller.shown.grid.to_world([[7, 35, 12]])[0]))
     assert len(annotated.stored) == 3
@@ -287,7 +287,7 @@ def test_closing_viewer_or_dock_stops_the_job(annotated: Any, way: str) -> None:
         yield Finished("stopped", "")
 
     run_training(annotated, patient)
-    annotated.until(lambda: annotated.controller.state.job.running)
+    annotated.until(lambda: "CPU" in annotated.controller.state.job.title)  # it has started
     controller = annotated.controller
     if way == "viewer":
         annotated.viewer.close()

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-#: The viewer and whatever else a person waits for come first; what is left is nearly all, as they mostly wait.
-_NICE = 19
+#: The viewer, and whatever else a person waits for, gets ten times the share of a core when both want it.
+_NICE = 10
 
 
 def execute(
