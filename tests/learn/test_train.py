@@ -242,6 +242,17 @@ def test_recipes_are_known_by_name() -> None:
         recipe_named("cake")
 
 
+def test_patches_are_varied_more_the_better_lesions_are_known() -> None:
+    fast = RECIPES["fast"]
+    assert fast.strength(0, lesions=10) == 0
+    half = fast.familiar / 2 * 10 / fast.lesion_share
+    assert fast.strength(int(half), lesions=10) == pytest.approx(0.5, rel=0.02)
+    assert fast.strength(int(half), lesions=5) == pytest.approx(1, rel=0.02)
+    assert fast.strength(10**9, lesions=0) == 1
+    assert RECIPES["paper"].strength(0, lesions=10) == 1
+    assert fast.augment.scaled(0.5).intensity == fast.augment.intensity / 2
+
+
 def test_the_paper_trains_too(make_case: MakeCase) -> None:
     paper = RECIPES["paper"]
     net = UNet(replace(paper.network, channels=1, filters=2))

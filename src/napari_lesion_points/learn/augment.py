@@ -7,7 +7,7 @@ rotation and shear up to 8 degrees, scale 0.9 to 1.1). Gain, shift and gamma per
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,10 @@ class AugmentSettings:
     affine_probability: float = 0.3
     shear_deg: float = 0.0
     intensity: float = 0.1
+
+    def scaled(self, strength: float) -> AugmentSettings:
+        """Return settings of a share in [0, 1] of this strength."""
+        return replace(self, affine_probability=strength * self.affine_probability, intensity=strength * self.intensity)
 
 
 @dataclass(frozen=True, eq=False)

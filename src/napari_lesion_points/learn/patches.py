@@ -67,13 +67,17 @@ class PatchSampler:
         self._cases = [_Case(c) for c in cases]
         self._with_lesions = [c for c in self._cases if len(c.points_vox)]
 
-    def batch(self, count: int, *, early: bool = False) -> tuple[Tensor, Tensor]:
-        """Return images (count, C, *size) and target heatmaps (count, 1, *size), both float32."""
+    def batch(self, count: int, *, early: bool = False, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Return images (count, C, *size) and target heatmaps (count, 1, *size), both float32.
+
+        `early` asks for the early size; `strength` in [0, 1] is the share of the augmentation to apply.
+        """
         size = self._settings.early_size if early else self._settings.size
-        patches = [self._patch(size) for _ in range(count)]
+        augment = self._settings.augment.scaled(strength)
+        patches = [self._patch(size, augment) for _ in range(count)]
         return torch.stack([p[0] for p in patches]), torch.stack([p[1] for p in patches])
 
-    def _patch(self, patch_size: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    def _patch(self, patch_size: tuple[int, int, int], augment: AugmentSettings) -> tuple[Tensor, Tensor]:
         s, rng = self._settings, self._rng
         on_lesion = bool(self._with_lesions) and rng.random() < s.lesion_share
         case = (self._with_lesions if on_lesion else self._cases)[
@@ -86,7 +90,7 @@ class PatchSampler:
             center = case.foreground_vox[rng.integers(len(case.foreground_vox))].astype(float)
         half = (size - 1) / 2
         center = np.where(shape > size, np.clip(center, half, np.maximum(shape - 1 - half, half)), (shape - 1) / 2)
-        augmentation = draw_augmentation(rng, len(case.images), case.spacing, s.augment)
+        augmentation = draw_augmentation(rng, len(case.images), case.spacing, augment)
         i, j, k = tuple(int(n) for n in np.ceil(size * MARGIN)) if augmentation.interpolate else patch_size
         source_size = (int(i), int(j), int(k))
         start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)

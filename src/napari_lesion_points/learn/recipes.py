@@ -13,7 +13,6 @@ from napari_lesion_points.learn.augment import AugmentSettings
 from napari_lesion_points.learn.network import UNetConfig
 from napari_lesion_points.learn.patches import PatchSettings
 
-FEW_CASES = 20  # fewer show too little of how patients and scanners differ
 _SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level of "fast"
 
 
@@ -45,8 +44,11 @@ class Recipe:
         Share of the budget that the smaller patches get.
     lesion_share : float
         Share of the patches that are placed on a lesion.
-    augment, augment_few : AugmentSettings
-        How patches are varied, usually and with fewer than `FEW_CASES` cases.
+    augment : AugmentSettings
+        How patches are varied, at the most.
+    familiar : float
+        How often each lesion is shown, on average, until patches are varied so much; before, less in proportion. What
+        is new need not be varied to be learned from, and is learned sooner as it is. 0 varies all from the start.
     """
 
     name: str
@@ -64,22 +66,24 @@ class Recipe:
     early: float
     lesion_share: float
     augment: AugmentSettings
-    augment_few: AugmentSettings
+    familiar: float
 
-    def patches(
-        self, cases: int, shape: tuple[int, int, int], stride: int, sigma_vox: tuple[float, float, float]
-    ) -> PatchSettings:
-        """Return how patches are drawn from so many cases, of at most this shape, for a network of this stride."""
+    def patches(self, shape: tuple[int, int, int], stride: int, sigma_vox: tuple[float, float, float]) -> PatchSettings:
+        """Return how patches are drawn from cases of at most this shape, for a network of this stride."""
 
         def size(greatest: int) -> tuple[int, int, int]:
             i, j, k = (max(_SMALLEST_PATCH_VOX, min(greatest, -(-n // stride) * stride)) for n in shape)
             return i, j, k
 
-        augment = self.augment if cases >= FEW_CASES else self.augment_few
-        return PatchSettings(size(self.patch_vox), size(self.early_patch_vox), sigma_vox, self.lesion_share, augment)
+        return PatchSettings(
+            size(self.patch_vox), size(self.early_patch_vox), sigma_vox, self.lesion_share, self.augment
+        )
 
+    def strength(self, patches: int, lesions: int) -> float:
+        """Return the share of `augment` that applies after so many patches of cases with so many lesions in all."""
+        shown = patches * self.lesion_share / max(lesions, 1)
+        return min(shown / self.familiar, 1.0) if self.familiar else 1.0
 
-_PAPER_AUGMENT = AugmentSettings(affine_probability=0.9, shear_deg=8.0, intensity=0.0)
 
 RECIPES = {
     r.name: r
@@ -99,8 +103,8 @@ RECIPES = {
             early_patch_vox=32,
             early=0.6,
             lesion_share=0.5,
-            augment=AugmentSettings(affine_probability=0.0, intensity=0.05),
-            augment_few=AugmentSettings(affine_probability=0.7, intensity=0.2),
+            augment=AugmentSettings(affine_probability=0.7, intensity=0.2),
+            familiar=15.0,
         ),
         Recipe(
             name="paper",
@@ -119,8 +123,8 @@ RECIPES = {
             early_patch_vox=192,
             early=0.0,
             lesion_share=0.0,
-            augment=_PAPER_AUGMENT,
-            augment_few=_PAPER_AUGMENT,
+            augment=AugmentSettings(affine_probability=0.9, shear_deg=8.0, intensity=0.0),
+            familiar=0.0,
         ),
     )
 }

@@ -173,10 +173,12 @@ def train(
         for i in range(count)
     ]
 
-    early = False
+    lesions = sum(len(case.points_world) for case in cases)
+    early, strength = False, 0.0
 
     def loss_of_share(replica: UNet, i: int) -> Tensor:
-        return _loss(replica, samplers[i].batch(recipe.batch // count, early=early), recipe.loss, peak, device)
+        batch = samplers[i].batch(recipe.batch // count, early=early, strength=strength)
+        return _loss(replica, batch, recipe.loss, peak, device)
 
     def validate() -> Iterator[Progress | Validation]:
         clock = time.monotonic()
@@ -212,6 +214,7 @@ def train(
             fraction = budget.fraction(state.step)
             if fraction < due[0]:
                 early = fraction < recipe.early
+                strength = recipe.strength(state.step * recipe.batch, lesions)
                 loss = replicas.gradient(loss_of_share)
                 norm = torch.nn.utils.clip_grad_norm_(network.parameters(), GREATEST_GRADIENT)
                 if torch.isfinite(norm):

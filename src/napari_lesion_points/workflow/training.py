@@ -76,9 +76,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     network = load_network(parent) if parent else fresh_network(config, spec.seed)
     i, j, k = np.max([c.foreground.shape for c in training], axis=0)
     a, b, c = sigma_in_voxels(spec.sigma_mm, spacing)
-    patches = recipe.patches(
-        len(training), (int(i), int(j), int(k)), network.config.stride, (float(a), float(b), float(c))
-    )
+    patches = recipe.patches((int(i), int(j), int(k)), network.config.stride, (float(a), float(b), float(c)))
     if parent:
         a, b, c = (min(*sizes) for sizes in zip(patches.early_size, parent.patch_vox, strict=True))
         patches = replace(patches, size=parent.patch_vox, early_size=(a, b, c))
