@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import nibabel as nib
@@ -181,3 +182,13 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"folder\.nii: cannot be written"):
         write_volume(tmp_path / "folder.nii", volume)
     assert [p.name for p in tmp_path.iterdir()] == ["folder.nii"]
+
+
+def test_a_gzip_stream_of_several_members_is_read_whole(tmp_path: Path, rng: np.random.Generator) -> None:
+    """As block-compressing tools write them."""
+    data = rng.normal(size=(20, 21, 22)).astype(np.float32)
+    whole = nib.Nifti1Image(data, np.eye(4)).to_bytes()
+    half = len(whole) // 2
+    path = tmp_path / "blocks.nii.gz"
+    path.write_bytes(gzip.compress(whole[:half]) + gzip.compress(whole[half:]) + gzip.compress(b""))
+    np.testing.assert_array_equal(read_volume(path).data, data)

@@ -7,6 +7,7 @@ be a 3D scan (more than one volume, complex, colour, not finite) is refused with
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ ENDINGS = (".nii.gz", ".nii")
 #: What reading a damaged file can raise: header nonsense, a gzip stream cut short or garbled, sizes beyond memory.
 _DAMAGED = (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, OverflowError, MemoryError)
 
+_GZIP = 31  # what zlib calls a window of 2^15 bytes with gzip's header and checksum
 _DESCRIPTION_BYTES = 80  # NIfTI-1 and NIfTI-2, field `descrip`
 
 
@@ -141,12 +143,23 @@ def _array(image: nib.Nifti1Image, path: Path) -> NDArray[np.generic]:
     """Read the (I, J, K) values, scaled as the header says and otherwise in the type of the file."""
     try:
         if path.name.lower().endswith(".gz"):  # whole, for the checksum behind the voxels that nobody else reads
-            image = type(image).from_bytes(gzip.decompress(path.read_bytes()))
+            needed = int(image.header["vox_offset"]) + math.prod(image.shape) * image.get_data_dtype().itemsize
+            image = type(image).from_bytes(_decompressed(path.read_bytes(), needed))
         with np.errstate(over="ignore", invalid="ignore"):
             data: NDArray[np.generic] = np.asarray(image.dataobj)
     except _DAMAGED as error:
         raise _damaged(path, error) from error
     return data.reshape(image.shape[:3])
+
+
+def _decompressed(data: bytes, needed: int) -> bytes:
+    """Decompress a gzip stream and check its sum; in one piece of the size it says it has, in two thirds of the time.
+
+    Of several members, each with its own size, that may give less than is `needed`: then the slow way is taken.
+    """
+    size = int.from_bytes(data[-4:], "little")
+    whole = zlib.decompress(data, wbits=_GZIP, bufsize=max(1, min(size, 2 * needed)))
+    return whole if len(whole) >= needed else gzip.decompress(data)
 
 
 def _grid(image: nib.Nifti1Image, path: Path) -> Grid:
