@@ -5,7 +5,7 @@ environment variable LESION_POINTS_STUDY names its folder; the published figures
 cases (40 % training, 10 % validation, 50 % test). Every training is kept as a line of learning.jsonl; those that are
 there are not repeated. Nothing else should run beside it.
 
-    LESION_POINTS_STUDY=DIR python -m benchmarks learning        what is missing (all of it: an hour and a half)
+    LESION_POINTS_STUDY=DIR python -m benchmarks learning        what is missing (all of it: two hours)
     python -m benchmarks.learning                                draw the curves from what is there
 """
 
@@ -96,8 +96,10 @@ def measure() -> None:
     study = Path(os.environ[STUDY])
     split = _split(study)
     everything = len(split["train"])
-    wanted = [(everything, m) for m in MINUTES] + [(n, FEW_MINUTES) for n in CASES]
-    missing = [(n, m, s) for s in SEEDS for n, m in wanted if (n, m, s) not in have]
+    judged = [(everything, m) for m in MINUTES] + [(n, FEW_MINUTES) for n in FEW_TARGET]
+    drawn = [(n, FEW_MINUTES) for n in CASES if n not in FEW_TARGET]
+    wanted = [(n, m, s) for some in (judged, drawn) for s in SEEDS for n, m in some]
+    missing = [run for run in wanted if run not in have]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         if missing:

@@ -83,7 +83,8 @@ def rows() -> Iterator[Row]:
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
         card = _train(Path(folder))
-        network, device = load_network(card).eval(), choose_device("cpu")
+        network, placed, device = load_network(card).eval(), load_network(card), choose_device("cpu")
+        device.place(placed)
         sigma = sigma_in_voxels(card.sigma_mm, card.spacing_mm)
         peak = peak_height(sigma)
 
@@ -91,7 +92,7 @@ def rows() -> Iterator[Row]:
             return heatmap_from_logits(network(images), peak)
 
         def ours(case: Case) -> Array:
-            return case.in_whole(predict_heatmap(network, case.ours, WINDOW, peak, device))
+            return case.in_whole(predict_heatmap(placed, case.ours, WINDOW, peak, device))
 
         def monai(case: Case, windows: int = 2) -> Array:
             images = torch.from_numpy(case.whole)[None]

@@ -83,20 +83,25 @@ class UNet(nn.Module):
         """Run the network."""
         x, skips = fold(x, self.config.fold), []
         for level, block in enumerate(self.encoder):
-            x = block(x if level == 0 else functional.max_pool3d(x, 2))
+            x = block(x if level == 0 else _halved(x))
             if level:
                 x = self.dropout(x)
             skips.append(x)
         skips.pop()
         for lift, skip, decoder in zip(self.lift[::-1], self.skip[::-1], self.decoder[::-1], strict=True):
-            up = self.decoder_dropout(functional.interpolate(lift(x), scale_factor=2, mode="nearest"))
+            up = self.decoder_dropout(_doubled(lift(x)))
             x = decoder(up + self.decoder_dropout(skip(skips.pop())))
-        if (
-            x.dtype != torch.float32
-        ):  # logits near -8 are too coarse in bfloat16: existence would be off by some percent
-            with torch.autocast(x.device.type, enabled=False):
-                return unfold(self.head(x.float()), self.config.fold)
-        return unfold(self.head(x), self.config.fold)
+        return unfold(self._logits(x), self.config.fold)
+
+    def _logits(self, x: Tensor) -> Tensor:
+        """Apply the head, in float32: logits near -8 are too coarse in bfloat16, existence would be off by some percent.
+
+        A product of matrices, as torch's convolution of one voxel rearranges channels that lie next to each other.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = self.head.weight.float().flatten(1), self.head.bias.float()  # type: ignore[union-attr]
+            logits: Tensor = (weight @ x.float().flatten(2) + bias[:, None]).unflatten(2, x.shape[2:])
+        return logits
 
 
 def fresh_network(config: UNetConfig, seed: int) -> UNet:
@@ -122,6 +127,18 @@ def unfold(x: Tensor, factor: int) -> Tensor:
     b, c, i, j, k = x.shape
     blocks = x.reshape(b, c // factor**3, factor, factor, factor, i, j, k)
     return blocks.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // factor**3, i * factor, j * factor, k * factor)
+
+
+def _halved(x: Tensor) -> Tensor:
+    """Max-pool; as it is: autocast would make float32 of it first, and the next convolution would undo that."""
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.max_pool3d(x, 2)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Upsample to the nearest voxel, as it is."""
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def _conv(inputs: int, outputs: int, norm: str) -> nn.Sequential:

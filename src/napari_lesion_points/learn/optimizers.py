@@ -77,12 +77,12 @@ class Optimizer:
         for name, value in first.items():
             parameter = self._named[name]
             if name in self._kernels:
-                self._momentum[name] = value.to(parameter.device)
+                self._momentum[name] = torch.empty_like(parameter).copy_(value)
             elif name in second:
                 self._adam.state[parameter] = {
                     "step": torch.tensor(float(step)),
-                    "exp_avg": value.to(parameter.device),
-                    "exp_avg_sq": second[name].to(parameter.device),
+                    "exp_avg": torch.empty_like(parameter).copy_(value),
+                    "exp_avg_sq": torch.empty_like(parameter).copy_(second[name]),
                 }
 
 

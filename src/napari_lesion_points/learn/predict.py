@@ -92,12 +92,7 @@ def predict_heatmap(
     shared = tuple(int(s * overlap) for s in size)
     if not any(isinstance(m, _PER_PATCH) for m in network.modules()):
         size = _larger(shape, size, shared, network.config.stride)
-        network = _fused(network)
-        if device.half and device.kind == "cpu":
-            # Channels next to each other: the convolutions that are left take a third less time.
-            for parameter in network.parameters():
-                if parameter.ndim == 5:
-                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+        network = _fused(network, torch.bfloat16 if device.half else torch.float32)
     padded = tuple(max(n, s) for n, s in zip(shape, size, strict=True))
     images = case.images
     if padded != shape:
@@ -140,14 +135,14 @@ def predict_heatmap(
     return heatmap
 
 
-def _fused(network: UNet) -> UNet:
-    """Return a copy for prediction: each BatchNorm is part of the convolution before it."""
+def _fused(network: UNet, precision: torch.dtype) -> UNet:
+    """Return a copy for prediction: each BatchNorm is part of the convolution before it, whose weights are rounded."""
     network = copy.deepcopy(network)
     for block in network.modules():
         if isinstance(block, nn.Sequential) and len(block) > 1:
             conv, norm = block[0], block[1]
             if isinstance(conv, nn.Conv3d) and isinstance(norm, nn.BatchNorm3d):
-                block[0], block[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+                block[0], block[1] = fuse_conv_bn_eval(conv, norm).to(precision), nn.Identity()
     return network
 
 

@@ -156,7 +156,7 @@ def train(
     torch.manual_seed(settings.seed)
     recipe = settings.recipe
     peak = peak_height(settings.patches.sigma_vox)
-    network.to(device.name)
+    device.place(network)
     rate = recipe.fine_tuning if fine_tune else 1.0
     optimizer = Optimizer(network, recipe.learning_rate * rate, recipe.kernel_rate * rate, recipe.weight_decay)
     average = copy.deepcopy(network).requires_grad_(False)

@@ -9,6 +9,7 @@ end of that stream, also when this process is killed, asks it to stop, so no job
 from __future__ import annotations
 
 import math
+import os
 import queue
 import shutil
 import subprocess
@@ -142,6 +143,7 @@ def _start(job: Path) -> subprocess.Popen[str]:
         encoding="utf-8",
         errors="replace",
         creationflags=sum(flags),
+        env={"THP_MEM_ALLOC_ENABLE": "1", **os.environ},  # torch asks Linux for large pages: a tenth less time
     )
 
 

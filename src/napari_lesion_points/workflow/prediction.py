@@ -37,7 +37,8 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
     device = choose_device(spec.device)
     yield Started(spec.summary, device.label)
     card = describe_model(Path(spec.model))
-    network = load_network(card).to(device.name)
+    network = load_network(card)
+    device.place(network)
     sigma = sigma_in_voxels(card.sigma_mm, card.spacing_mm)
     total = len(spec.cases)
     failed: list[str] = []
