@@ -94,7 +94,7 @@ class UNet(nn.Module):
         return unfold(self._logits(x), self.config.fold)
 
     def _logits(self, x: Tensor) -> Tensor:
-        """Apply the head, in float32: logits near -8 are too coarse in bfloat16, existence would be off by some percent.
+        """Apply the head, in float32: in bfloat16 logits near -8 are so coarse that existence would be off by percents.
 
         A product of matrices, as torch's convolution of one voxel rearranges channels that lie next to each other.
         """
