@@ -42,6 +42,8 @@ class Validation:
     """Detection figures on the validation cases, at the threshold that is best for them.
 
     `on_training_cases` says that there were too few cases to keep some aside: the figures are then too good.
+    `recalibration` has the parameters of the map from the network's existence probabilities to those that the figures
+    are about (see `core.calibration`).
     """
 
     minutes: float
@@ -52,6 +54,11 @@ class Validation:
     ece: float
     threshold: float
     on_training_cases: bool = False
+    recalibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
+
+    def __post_init__(self) -> None:
+        """Take a list, as JSON has it."""
+        object.__setattr__(self, "recalibration", tuple(self.recalibration))
 
 
 @dataclass(frozen=True)

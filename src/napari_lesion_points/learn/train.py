@@ -15,12 +15,13 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from napari_lesion_points.core.calibration import Recalibration, fit_recalibration
 from napari_lesion_points.core.events import LossPoint, Progress, Validation
 from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.heatmap import peak_height
@@ -40,6 +41,7 @@ from napari_lesion_points.learn.predict import predict_heatmap
 from napari_lesion_points.learn.replicas import Replicas
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_lesion_points.core.preparation import NetworkInput
@@ -344,9 +346,29 @@ def _detect(network: UNet, case: NetworkInput, settings: TrainSettings, peak: fl
 def _figures(
     detections: list[CaseDetections], settings: TrainSettings, minutes: float, step: int, on_training_cases: bool
 ) -> Validation:
-    threshold, figures = operating_threshold(detections, settings.tolerance_mm)
-    ece, _ = expected_calibration_error(*pooled_outcomes(detections, settings.tolerance_mm))
-    return Validation(minutes, step, figures.f1, figures.precision, figures.recall, ece, threshold, on_training_cases)
+    """Return the figures of detections: recalibrated, unless they are of training cases, whose existence is too good.
+
+    The calibration error is that of cases whose outcomes were not used for it, each in turn.
+    """
+    tolerance, maps = settings.tolerance_mm, [Recalibration()] * len(detections)
+    if not on_training_cases:
+        outcomes = [pooled_outcomes([c], tolerance) for c in detections]
+        maps = [_recalibration(outcomes[:i] + outcomes[i + 1 :]) for i in range(len(outcomes))]
+    apart = [replace(c, existence=m(c.existence)) for c, m in zip(detections, maps, strict=True)]
+    ece, _ = expected_calibration_error(*pooled_outcomes(apart, tolerance))
+    recalibration = Recalibration() if on_training_cases else _recalibration(outcomes)
+    detections = [replace(c, existence=recalibration(c.existence)) for c in detections]
+    threshold, f = operating_threshold(detections, tolerance)
+    return Validation(
+        minutes, step, f.f1, f.precision, f.recall, ece, threshold, on_training_cases, astuple(recalibration)
+    )
+
+
+def _recalibration(outcomes: list[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> Recalibration:
+    if not outcomes:
+        return Recalibration()
+    existence, is_true = zip(*outcomes, strict=True)
+    return fit_recalibration(np.concatenate(existence), np.concatenate(is_true))
 
 
 def _not_worse(new: Validation, old: Validation | None, fine_tune: bool) -> bool:

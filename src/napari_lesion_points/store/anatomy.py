@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_lesion_points.core.geometry import Volume
-from napari_lesion_points.core.phantom import Anatomy, make_anatomy
+from napari_lesion_points.core.geometry import Grid, Volume
+from napari_lesion_points.core.phantom import GRID, Anatomy, make_anatomy
 from napari_lesion_points.errors import VolumeError
 from napari_lesion_points.store.volumes import read_volume
 
@@ -37,8 +37,8 @@ def template_path(name: str) -> Path:
     return path
 
 
-def load_anatomy() -> Anatomy:
-    """Load the MNI152 brain on the phantom's 2 mm grid.
+def load_anatomy(grid: Grid = GRID) -> Anatomy:
+    """Load the MNI152 brain on a grid; 2 mm voxels by default.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def load_anatomy() -> Anatomy:
         If nilearn's templates are not installed or not readable.
     """
     gm, wm, t1 = (read_volume(template_path(name)) for name in ("gm", "wm", "t1"))
-    return make_anatomy(_unit(gm), _unit(wm), t1)
+    return make_anatomy(_unit(gm), _unit(wm), t1, grid)
 
 
 def _unit(volume: Volume) -> Volume:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.fitting import Candidates, fit_gaussians
 from napari_lesion_points.core.geometry import Grid
 from napari_lesion_points.core.heatmap import sigma_in_voxels
+from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin
 from napari_lesion_points.store.volumes import read_description, read_volume
 from napari_lesion_points.workflow.specs import DEFAULT_SIGMA_MM
@@ -56,11 +58,14 @@ def detect(path: Path, *, sigma_mm: float | None = None, min_existence: float = 
     return candidate_points(case, heatmap.grid, found)
 
 
-def candidate_points(case: str, grid: Grid, found: Candidates) -> tuple[LesionPoint, ...]:
-    """Return fitted candidates as lesion points in the world, in order of detection."""
+def candidate_points(
+    case: str, grid: Grid, found: Candidates, recalibration: Recalibration | None = None
+) -> tuple[LesionPoint, ...]:
+    """Return fitted candidates as lesion points in the world, in order of detection, existence recalibrated."""
+    existence = found.existence if recalibration is None else recalibration(found.existence)
     return tuple(
         LesionPoint(case, (x, y, z), existence=float(p), mass=float(m), entropy=float(h), origin=Origin.MODEL)
         for (x, y, z), p, m, h in zip(
-            grid.to_world(found.centers_vox), found.existence, found.mass, found.entropy, strict=True
+            grid.to_world(found.centers_vox), existence, found.mass, binary_entropy(existence), strict=True
         )
     )

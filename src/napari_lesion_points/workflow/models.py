@@ -63,6 +63,8 @@ class ModelCard:
         Where, by which version of this package, when.
     recipe : str
         How it was built and taught: one of `RECIPES`.
+    recalibration : (3,) float
+        Parameters of `core.calibration.Recalibration`, learnt on the validation cases.
     """
 
     path: Path
@@ -86,6 +88,7 @@ class ModelCard:
     version: str
     created_utc: str
     recipe: str = "fast"
+    recalibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
 
     @property
     def name(self) -> str:
@@ -152,8 +155,8 @@ def describe_model(path: Path) -> ModelCard:
             raise TypeError("sequences and network")
         described: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
         card = ModelCard(path=folder, **described)
-        shapes = [len(card.spacing_mm), len(card.patch_vox)]
-        sound = shapes == [3, 3] and min(card.sigma_mm, *card.spacing_mm, *card.patch_vox) > 0
+        shapes = [len(card.spacing_mm), len(card.patch_vox), len(card.recalibration)]
+        sound = shapes == [3, 3, 3] and min(card.sigma_mm, *card.spacing_mm, *card.patch_vox) > 0
     except (TypeError, KeyError) as error:
         raise CheckpointError(f"{weights} has an incomplete description ({error}); train the model again.") from error
     if not sound:

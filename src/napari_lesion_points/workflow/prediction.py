@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress, Started
 from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.geometry import Grid, Volume
@@ -62,7 +63,7 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
             yield Finished("stopped", f"Stopped on request after {i - len(failed)} of {total} cases; those are kept.")
             return
         found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
-        candidates = candidate_points(case.case, seen.grid, found)
+        candidates = candidate_points(case.case, seen.grid, found, Recalibration(*card.recalibration))
         path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
         on_case = _on_grid(Volume(heatmap, seen.grid), grid)
         write_volume(path, on_case, describe_heatmap(card.sigma_mm))

@@ -186,6 +186,7 @@ def _keep_earlier(out: Path) -> None:
 def _write_model(card: ModelCard, weights: dict[str, Tensor], validation: Validation | None, minutes: float) -> None:
     values = card.to_json() | {"minutes": round(minutes, 3), "created_utc": utc_now()}
     if validation:
+        values["recalibration"] = validation.recalibration
         figures = {k: getattr(validation, k) for k in ("threshold", "f1", "precision", "recall", "ece")}
         values |= {k: None if math.isnan(v) else round(v, 4) for k, v in figures.items()}
     text = json.dumps(values, allow_nan=False)
