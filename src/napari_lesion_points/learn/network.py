@@ -37,6 +37,9 @@ class UNetConfig:
     dropout, decoder_dropout : float
         Channel dropout after each level on the way down, and dropout of single values on both branches of each level on
         the way up (paper: 0.1 each). Short trainings see each patch once or twice and have no use for them.
+    presence : bool
+        The network is told which sequences a case has: a sequence that it lacks is 0 throughout, and for each one there
+        is a second channel that is 1 where it is not 0. For networks that take any subset of their sequences.
     output : {"sigmoid", "exp"}
         What makes a heatmap of the logits: see `heatmap_from_logits`. The paper has exp.
     bias : float
@@ -50,6 +53,7 @@ class UNetConfig:
     norm: Literal["batch", "instance"] = "instance"
     dropout: float = 0.0
     decoder_dropout: float = 0.0
+    presence: bool = False
     output: Literal["sigmoid", "exp"] = "sigmoid"
     bias: float = -8.0
 
@@ -66,10 +70,11 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         cell = config.fold**3
+        inputs = config.channels * (2 if config.presence else 1)
         widths = [config.filters * 2**i for i in range(config.levels)]
         self.encoder = nn.ModuleList(
             nn.Sequential(_conv(a, b, config.norm), _conv(b, b, config.norm))
-            for a, b in zip([config.channels * cell, *widths[:-1]], widths, strict=True)
+            for a, b in zip([inputs * cell, *widths[:-1]], widths, strict=True)
         )
         self.lift = nn.ModuleList(_conv(b, a, config.norm) for a, b in pairwise(widths))
         self.skip = nn.ModuleList(_conv(a, a, config.norm) for a in widths[:-1])
@@ -81,6 +86,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network."""
+        if self.config.presence:
+            x = torch.cat([x, (x != 0).to(x.dtype)], dim=1)
         x, skips = fold(x, self.config.fold), []
         for level, block in enumerate(self.encoder):
             x = block(x if level == 0 else _halved(x))

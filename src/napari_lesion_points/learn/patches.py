@@ -8,7 +8,7 @@ that leaves the volume. The target is drawn after the points have moved, so it i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -56,6 +56,14 @@ class PatchSettings:
     sigma_vox: tuple[float, float, float]
     lesion_share: float = 0.5
     augment: AugmentSettings = field(default_factory=AugmentSettings)
+
+
+class PatchSource(Protocol):
+    """Draws training patches."""
+
+    def batch(self, count: int, *, early: bool = False, strength: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Return images and targets; see `PatchSampler.batch`."""
+        ...
 
 
 class PatchSampler:

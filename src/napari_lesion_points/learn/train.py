@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.core.preparation import NetworkInput
     from napari_lesion_points.learn.devices import Device
     from napari_lesion_points.learn.network import UNet, UNetConfig
+    from napari_lesion_points.learn.patches import PatchSource
     from napari_lesion_points.learn.recipes import Recipe
 
 PATCHES_PER_CASE = 8  # per epoch
@@ -120,6 +122,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     state: TrainState | None = None,
     fine_tune: bool = False,
+    source: Callable[[np.random.Generator], PatchSource] | None = None,
 ) -> Iterator[TrainEvent]:
     """Train a network in place; see the module's text.
 
@@ -143,6 +146,9 @@ def train(
         From a `KeepState`, to resume.
     fine_tune : bool
         The network is a model already: validate it first, and replace it only by one that is not worse.
+    source : callable, optional
+        Makes what draws patches, one per replica; by default they are cut from `cases`. With it, `cases` may be empty
+        if there are validation cases and a budget in minutes.
 
     Raises
     ------
@@ -151,7 +157,7 @@ def train(
     CheckpointError
         If `state` is of another network.
     """
-    if not cases:
+    if not cases and source is None:
         raise TrainingError("no cases to train on: annotate a case, or mark one as done without lesions.")
     if (settings.minutes is None) == (settings.epochs is None):
         raise TrainingError("give a budget in minutes or in epochs, one of the two.")
@@ -170,10 +176,8 @@ def train(
 
     watched = validation or cases[:MAX_WATCHED]
     count = replica_count(network.config, recipe.batch, device)
-    samplers = [
-        PatchSampler(cases, settings.patches, np.random.default_rng([settings.seed, state.step, i]))
-        for i in range(count)
-    ]
+    make = source or partial(PatchSampler, cases, settings.patches)
+    samplers = [make(np.random.default_rng([settings.seed, state.step, i])) for i in range(count)]
 
     lesions = sum(len(case.points_world) for case in cases)
     early, strength = False, 0.0

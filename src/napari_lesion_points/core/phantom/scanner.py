@@ -170,7 +170,7 @@ def _box(scene: Scene, window: Window) -> tuple[slice, slice, slice]:
 
 
 def _resampling(window: Window, scene: Scene, box: tuple[slice, ...], axis: int) -> Array:
-    """(n, m) matrix from the box's voxels to the window's, by linear interpolation; what lies outside repeats the edge."""
+    """(n, m) matrix from the box's voxels to the window's, by linear interpolation; beyond the box its edge repeats."""
     at = window.start_vox[axis] + np.arange(window.shape[axis]) * (window.spacing_mm[axis] / scene.grid.spacing[axis])
     return _interpolation(at - box[axis].start, box[axis].stop - box[axis].start)
 
