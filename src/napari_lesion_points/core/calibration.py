@@ -1,7 +1,7 @@
 """Recalibration: a map from a network's existence probabilities to how often candidates of such existence are true.
 
-The fitted mass of a network that was trained for minutes is often too low: it has seen few lesions twice. Validation
-cases tell by how much. The map is that of beta calibration (Kull, Silva Filho and Flach 2017),
+A fitted mass is too low where the network is not sure of the place: it draws a wide spot, and a Gaussian of fixed sigma
+takes only a part of it. Validation cases tell by how much. The map is that of beta calibration (Kull, Silva Filho and Flach 2017),
 logit(p') = a ln(p) - b ln(1 - p) + c, which holds the identity (a = b = 1, c = 0) and keeps the order of candidates.
 """
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _NEAREST = 0.01  # probabilities are kept so far from 0 and 1: their logarithm would outweigh all other candidates
 _LEAST_SLOPE = 0.05  # of a and b, so that the order is kept
+
+#: What to expect of a, b and c before any case is seen, and how far trainings differ from it. From four networks, of 10
+#: and 80 cases and 2 to 10 minutes, on 100 simulated patients that served for nothing else.
+_EXPECTED = 1.0, 1.0, 0.4
+_SPREAD = 0.1, 0.1, 0.2
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ class Recalibration:
 def fit_recalibration(existence: ArrayLike, is_true: ArrayLike) -> Recalibration:
     """Learn the map from candidates whose truth is known.
 
-    The likeliest parameters, each with a normal prior around the identity of standard deviation 1: a few candidates
-    move them little, and the identity is the answer to none.
+    The most probable parameters, given a normal prior for each: the few dozen candidates of the usual validation set
+    say little for themselves, and many hundreds overrule it.
 
     Parameters
     ----------
@@ -59,16 +64,16 @@ def fit_recalibration(existence: ArrayLike, is_true: ArrayLike) -> Recalibration
         Whether each is a lesion.
     """
     terms, signs = _terms(np.asarray(existence, dtype=float)), np.where(np.asarray(is_true, dtype=bool), 1.0, -1.0)
-    identity = np.array(astuple(Recalibration()))
+    expected, spread = np.array(_EXPECTED), np.array(_SPREAD)
 
     def cost(parameters: Array) -> tuple[float, Array]:
         margin = signs * (terms @ parameters)
-        off = parameters - identity
+        off = (parameters - expected) / spread
         slope = -(signs * expit(-margin)) @ terms
-        return float(np.logaddexp(0, -margin).sum() + 0.5 * off @ off), slope + off
+        return float(np.logaddexp(0, -margin).sum() + 0.5 * off @ off), slope + off / spread
 
     bounds = [(_LEAST_SLOPE, None), (_LEAST_SLOPE, None), (None, None)]
-    a, b, c = minimize(cost, identity, jac=True, method="L-BFGS-B", bounds=bounds).x
+    a, b, c = minimize(cost, expected, jac=True, method="L-BFGS-B", bounds=bounds).x
     return Recalibration(float(a), float(b), float(c))
 
 
