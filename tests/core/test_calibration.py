@@ -53,8 +53,12 @@ def test_low_existence_of_true_lesions_is_raised() -> None:
     assert after < 0.05 < before
 
 
-@pytest.mark.parametrize(("is_true", "least", "most"), [([], 0.59, 0.61), ([True], 0.59, 0.65), ([False] * 8, 0.5, 0.59)])
-def test_few_or_one_sided_outcomes_move_little_from_what_is_expected(is_true: list[bool], least: float, most: float) -> None:
+@pytest.mark.parametrize(
+    ("is_true", "least", "most"), [([], 0.59, 0.61), ([True], 0.59, 0.65), ([False] * 8, 0.5, 0.59)]
+)
+def test_few_or_one_sided_outcomes_move_little_from_what_is_expected(
+    is_true: list[bool], least: float, most: float
+) -> None:
     moved = fit_recalibration(np.full(len(is_true), 0.5), is_true)(np.array([0.2, 0.5, 0.8]))
     assert np.all(np.diff(moved) > 0)
     assert least <= moved[1] <= most

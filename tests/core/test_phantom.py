@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,10 @@ from scipy import ndimage
 from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.phantom import GRID, Anatomy, Phantom, make_anatomy, simulate_patient
+from napari_lesion_points.core.phantom.anatomy import deform
+from napari_lesion_points.core.phantom.look import VARIED, Look, draw_look
+from napari_lesion_points.core.phantom.scanner import Window, level, scan, whole
+from napari_lesion_points.core.phantom.scene import Scene, draw_scene
 
 
 def ball(grid: Grid) -> Anatomy:
@@ -153,3 +158,108 @@ def test_nearness_to_the_ventricles_falls_to_1_over_e_at_6_mm() -> None:
 def test_the_default_grid_fits_four_halvings() -> None:
     assert [n % 16 for n in GRID.shape] == [0, 0, 0]
     assert GRID.spacing.tolist() == [2, 2, 2]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return draw_scene(np.random.default_rng(5), ANATOMY, lesions=(6, 6), varied=True)
+
+
+def plain_scans(look: Look) -> Look:
+    """Return the same look by a perfect scanner."""
+    clean = {"texture": 0.0, "bias": 0.0, "noise": 0.0, "gamma": 1.0, "blur_mm": 0.0, "slice_mm": 0.0}
+    return replace(look, scans=tuple(replace(s, **clean, shift_mm=(0.0, 0.0, 0.0)) for s in look.scans))
+
+
+def test_varied_patients_differ_in_looks_and_have_true_labels() -> None:
+    patients = [simulate_patient(ANATOMY, seed, varied=True, lesions=(3, 3)) for seed in range(4)]
+    for patient in patients:
+        assert tuple(patient.sequences) == tuple(VARIED)
+        assert_allclose(patient.centers_world, component_centres(patient.labels, label_image=True).centers_world)
+        for volume in patient.sequences.values():
+            assert np.isfinite(volume.data).all()
+            assert volume.data.min() >= 0
+    flair = [p.sequences["FLAIR"].data for p in patients]
+    contrast = [x[34, 34, 34] / np.median(x[x > 0]) for x in flair]  # fluid of the ventricle
+    assert np.ptp(contrast) > 0.05
+    again = simulate_patient(ANATOMY, 2, varied=True, lesions=(3, 3))
+    assert_array_equal(again.sequences["T2w"].data, patients[2].sequences["T2w"].data)
+
+
+def test_a_head_may_be_whole_or_cut_off_at_the_brain(scene: Scene) -> None:
+    look = plain_scans(draw_look(np.random.default_rng(0), scene, varied=True))
+    sizes = []
+    for strip_mm in (-3.0, 3.0, None):
+        images, foreground = scan(np.random.default_rng(0), scene, replace(look, strip_mm=strip_mm), whole(scene))
+        assert not images[:, ~foreground].any()
+        sizes.append(np.count_nonzero(foreground))
+    assert sizes[0] < np.count_nonzero(scene.brain) < sizes[1] < sizes[2]
+
+
+def test_a_window_shows_what_the_whole_shows_there(scene: Scene) -> None:
+    look = plain_scans(draw_look(np.random.default_rng(1), scene, varied=True))
+    images, foreground = scan(np.random.default_rng(0), scene, look, whole(scene))
+    part, inside = scan(np.random.default_rng(0), scene, look, Window((20, 25, 30), (16, 12, 10), (2.0, 2.0, 2.0)))
+    assert_allclose(part, images[:, 20:36, 25:37, 30:40], atol=1e-5)
+    assert_array_equal(inside, foreground[20:36, 25:37, 30:40])
+    coarse, _ = scan(np.random.default_rng(0), scene, look, Window((20, 25, 30), (6, 5, 4), (4.0, 4.0, 4.0)))
+    assert_allclose(coarse, images[:, 20:32:2, 25:35:2, 30:38:2], atol=1e-5)
+    fine, _ = scan(np.random.default_rng(0), scene, look, Window((20, 25, 30), (3, 3, 3), (1.0, 1.0, 1.0)))
+    assert_allclose(fine[:, 1, 0, 0], images[:, 20:22, 25, 30].mean(axis=1), atol=1e-5)
+
+
+def test_blur_slices_and_displacement_are_those_of_scipy(scene: Scene) -> None:
+    look = plain_scans(draw_look(np.random.default_rng(1), scene, ["FLAIR"], varied=True))
+    grid = whole(scene)
+    sharp = scan(np.random.default_rng(0), scene, look, grid)[0][0]
+
+    def seen(**how: object) -> np.ndarray:
+        changed = replace(look, scans=tuple(replace(s, **how) for s in look.scans), strip_mm=None)
+        return scan(np.random.default_rng(0), scene, changed, grid)[0][0]
+
+    sharp = seen()
+    inner = (slice(20, 48),) * 3
+    blurred = ndimage.gaussian_filter(sharp, 1.5, truncate=8)
+    assert_allclose(seen(blur_mm=3.0)[inner], blurred[inner], atol=2e-3)
+    shifted = ndimage.shift(blurred, (-2, 0, 1), order=0)
+    assert_allclose(seen(blur_mm=3.0, shift_mm=(4.0, 0.0, -2.0))[inner], shifted[inner], atol=2e-3)
+    thick = seen(slice_mm=6.0, slice_axis=1)  # centred on voxels 0, 3, 6, ...
+    assert_allclose(thick[20:48, 24, 20:48], sharp[20:48, 23:26, 20:48].mean(axis=1), atol=1e-5)
+    assert_allclose(thick[inner][:, 5], (2 * thick[20:48, 24, 20:48] + thick[20:48, 27, 20:48]) / 3, atol=1e-5)
+
+
+def test_a_window_is_standardised_as_the_whole_would_be(scene: Scene) -> None:
+    look = draw_look(np.random.default_rng(2), scene, varied=True)
+    images, foreground = scan(np.random.default_rng(0), scene, look, whole(scene))
+    where = np.nonzero(scene.surface > -80)
+    chosen = np.random.default_rng(3).choice(len(where[0]), 4000)
+    mean, deviation = level(np.random.default_rng(4), scene, look, tuple(axis[chosen] for axis in where))
+    for x, m, d in zip(images, mean, deviation, strict=True):
+        assert m == pytest.approx(x[foreground].mean(), rel=0.15)
+        assert d == pytest.approx(x[foreground].std(), rel=0.35)
+
+
+def test_lesions_of_a_mask_lie_where_they_lie_in_the_template_or_its_mirror_image() -> None:
+    grid = centered([2, 2, 2])
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[50:54, 30:34, 36:40] = 1
+    mask[32:36, 50:54, 32:36] = 1
+    distances = []
+    for seed in range(8):
+        found = draw_scene(np.random.default_rng(seed), ANATOMY, lesions=(0, 0), masks=[Volume(mask, grid)])
+        assert found.lesions <= 2
+        for center in component_centres(Volume(found.labels, grid), label_image=True).centers_world:
+            places = [[51.5, 31.5, 37.5], [67 - 51.5, 31.5, 37.5], [33.5, 51.5, 33.5]]
+            distances.append(np.linalg.norm(grid.to_world(places) - center, axis=1).min())
+    assert len(distances) > 6
+    assert max(distances) < 20  # rotation by 7 degrees at 50 mm, and the bend
+
+
+def test_ventricles_of_varied_patients_are_wider() -> None:
+    fluid = []
+    for widen_mm in (0.0, 4.0):
+        source = deform(np.random.default_rng(0), ANATOMY, widen_mm=widen_mm)
+        inner = ndimage.map_coordinates(ANATOMY.csf, source, order=1)[24:44, 24:44, 24:44]
+        fluid.append(inner.sum())
+    radius = np.cbrt(np.array(fluid) * 8 * 3 / (4 * np.pi))
+    assert radius[1] - radius[0] == pytest.approx(3, abs=1.5)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_lesion_points.core.heatmap import draw_gaussians, peak_height
+from napari_lesion_points.learn.devices import Device
 from napari_lesion_points.learn.losses import soft_target_loss, squared_error_loss
 from napari_lesion_points.learn.network import UNet, UNetConfig, fold, heatmap_from_logits, unfold
 
@@ -116,3 +117,27 @@ def test_logits_are_float32_in_half_precision_too() -> None:
     assert logits.dtype == torch.float32
     assert (logits - logits.bfloat16().float()).abs().max() > 0.001
     assert torch.allclose(logits, network(x), atol=0.1)
+
+
+def test_a_network_that_is_told_which_sequences_there_are_knows_a_missing_one_from_a_dark_one() -> None:
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(2, filters=4, levels=2, presence=True)).eval()
+    assert network.encoder[0][0][0].in_channels == 4
+    seen = torch.rand(1, 2, 8, 8, 8) + 0.5
+    dark, missing = seen.clone(), seen.clone()
+    dark[:, 1], missing[:, 1] = 1e-6, 0
+    plain = UNet(UNetConfig(2, filters=4, levels=2)).eval()
+    assert torch.allclose(plain(dark), plain(missing), atol=1e-4)
+    assert not torch.allclose(network(dark), network(missing), atol=1e-3)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_where_a_network_is_placed_does_not_change_its_answer(half: bool) -> None:
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(2, filters=4, levels=3, norm="batch")).eval()
+    x = torch.randn(1, 2, 16, 16, 16)
+    before = network(x)
+    Device("cpu", "CPU", half).place(network)
+    laid_out = network.encoder[1][0][0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert laid_out == half
+    assert torch.allclose(network(x), before, atol=1e-5)

@@ -1,8 +1,8 @@
 """Recalibration: a map from a network's existence probabilities to how often candidates of such existence are true.
 
 A fitted mass is too low where the network is not sure of the place: it draws a wide spot, and a Gaussian of fixed sigma
-takes only a part of it. Validation cases tell by how much. The map is that of beta calibration (Kull, Silva Filho and Flach 2017),
-logit(p') = a ln(p) - b ln(1 - p) + c, which holds the identity (a = b = 1, c = 0) and keeps the order of candidates.
+takes only a part of it. Validation cases tell by how much. The map is that of beta calibration (Kull, Silva Filho and
+Flach 2017), logit(p') = a ln(p) - b ln(1 - p) + c; the identity is one (a = b = 1, c = 0), and order is kept.
 """
 
 from __future__ import annotations

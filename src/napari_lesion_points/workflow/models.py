@@ -10,12 +10,19 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
+from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping, Sequence
+
+    from napari_lesion_points.core.geometry import Grid
+
+    T = TypeVar("T")
 
 FORMAT = 1
 RECIPES = ("fast", "paper")  # the names in `learn.recipes`, which cannot be read without torch
@@ -25,6 +32,10 @@ JOB = "job.json"
 HISTORY = "history.jsonl"
 RESUME = "resume.safetensors"
 METADATA_KEY = "napari_lesion_points"
+
+#: The model that comes with the package, by name; it has learned from simulated patients (see its own README).
+STARTER = "starter"
+_STARTER_FOLDER = Path(__file__).parents[1] / "data" / STARTER
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,11 @@ class ModelCard:
         How it was built and taught: one of `RECIPES`.
     recalibration : (3,) float
         Parameters of `core.calibration.Recalibration`, learnt on the validation cases.
+    spacing_range_mm : (2,) float or None
+        Finest and coarsest voxels that it was trained for. It works at a case's own voxel size, as far as that lies
+        between them; `spacing_mm` is then the finest, and `sigma_mm` goes with it. None: it works at `spacing_mm` only.
+    thickest_mm : float or None
+        Thickest slices that it was trained for.
     """
 
     path: Path
@@ -89,6 +105,8 @@ class ModelCard:
     created_utc: str
     recipe: str = "fast"
     recalibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    spacing_range_mm: tuple[float, float] | None = None
+    thickest_mm: float | None = None
 
     @property
     def name(self) -> str:
@@ -100,14 +118,52 @@ class ModelCard:
         """Whether its training was interrupted and can go on."""
         return (self.path / RESUME).is_file()
 
-    def require(self, sequences: Collection[str], case: str) -> None:
-        """Raise CheckpointError, naming what is missing, unless `sequences` has all the model needs."""
-        missing = [s for s in self.sequences if s not in sequences]
-        if missing:
+    @property
+    def any_subset(self) -> bool:
+        """Whether one of its sequences is enough."""
+        return bool(self.network.get("presence"))
+
+    def choose(self, available: Mapping[str, T], case: str) -> dict[str, T]:
+        """Return what the model takes of a case's sequences, by the model's names for them.
+
+        Raises
+        ------
+        CheckpointError
+            If it needs one that the case lacks.
+        """
+        found = matching(self.sequences, available) if self.any_subset else dict(available)
+        missing = [s for s in self.sequences if s not in found]
+        if self.any_subset:
+            if not found:
+                raise CheckpointError(
+                    f"model {self.name} needs one of {', '.join(self.sequences)}; {case} has {', '.join(available)}. "
+                    "Rename its files, or train a model of your own."
+                )
+        elif missing:
             raise CheckpointError(
                 f"model {self.name} needs {', '.join(self.sequences)}; {case} has no {', '.join(missing)} "
-                f"(it has {', '.join(sequences)}). Choose a model trained on these sequences, or rename the files."
+                f"(it has {', '.join(available)}). Choose a model trained on these sequences, or rename the files."
             )
+        return found
+
+    def working(self, grids: Sequence[Grid]) -> tuple[tuple[float, float, float], float]:
+        """Return the voxel size, mm in RAS order, at which to work on cases of these grids, and sigma in mm there."""
+        if self.spacing_range_mm is None:
+            return self.spacing_mm, self.sigma_mm
+        own = float(np.median([np.median(grid.spacing) for grid in grids]))
+        spacing = round(float(np.clip(own, *self.spacing_range_mm)), 3)
+        return (spacing, spacing, spacing), self.sigma_mm * spacing / self.spacing_mm[0]
+
+    def remark(self, sequences: Collection[str], grid: Grid) -> str:
+        """Return what about a case is unlike all that the model was trained on, or ""."""
+        if self.thickest_mm is None:
+            return ""
+        unlike = []
+        if max(grid.spacing) > self.thickest_mm:
+            unlike.append(f"voxels of {max(grid.spacing):.1f} mm (trained up to {self.thickest_mm:g})")
+        if self.sequences[0] not in sequences:
+            unlike.append(f"no {self.sequences[0]}")
+        return " and ".join(unlike)
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON values, without its path."""
@@ -115,8 +171,10 @@ class ModelCard:
 
 
 def model_folder(path: Path) -> Path:
-    """Return the folder of a model named by its folder or by the file in it."""
+    """Return the folder of a model named by its folder or by the file in it; "starter" is the packaged one."""
     path = path.expanduser()
+    if path == Path(STARTER) and not path.exists():
+        return _STARTER_FOLDER
     return path.parent if path.name in (WEIGHTS, CARD) and path.is_file() else path
 
 

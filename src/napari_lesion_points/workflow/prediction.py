@@ -40,9 +40,9 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
     card = describe_model(Path(spec.model))
     network = load_network(card)
     device.place(network)
-    sigma = sigma_in_voxels(card.sigma_mm, card.spacing_mm)
     total = len(spec.cases)
     failed: list[str] = []
+    remarks: list[str] = []
     for i, case in enumerate(spec.cases):
         if should_stop():
             yield Finished("stopped", f"Stopped on request after {i - len(failed)} of {total} cases; those are kept.")
@@ -51,10 +51,15 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
         left = elapsed / i * (total - i) if i else math.nan
         yield Progress("predicting", i / total, elapsed, left, f"{case.case} ({i + 1} of {total})")
         try:
-            seen, grid = load_input(case, card.sequences, card.spacing_mm), reference_grid(case.files)
+            grid = reference_grid(case.files)
+            spacing_mm, sigma_mm = card.working([grid])
+            seen = load_input(case, card.sequences, spacing_mm)
         except (VolumeError, GridError) as error:
             failed.append(f"{case.case} ({error})")
             continue
+        sigma = sigma_in_voxels(sigma_mm, spacing_mm)
+        if remark := card.remark(case.sequences, grid):
+            remarks.append(f"{case.case}: {remark}")
         try:
             heatmap = predict_heatmap(
                 network, seen, card.patch_vox, peak_height(sigma), device, progress=partial(_go_on, should_stop)
@@ -66,14 +71,15 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
         candidates = candidate_points(case.case, seen.grid, found, Recalibration(*card.recalibration))
         path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
         on_case = _on_grid(Volume(heatmap, seen.grid), grid)
-        write_volume(path, on_case, describe_heatmap(card.sigma_mm))
-        yield CasePredicted(case.case, str(path), candidates, card.sigma_mm, card.threshold)
+        write_volume(path, on_case, describe_heatmap(sigma_mm))
+        yield CasePredicted(case.case, str(path), candidates, sigma_mm, card.threshold)
     elapsed = time.monotonic() - started
     yield Progress("predicting", 1.0, elapsed, 0.0)
     if failed:
         done = f"{total - len(failed)} of {total} cases predicted. " if total > 1 else ""
         raise PredictionError(f"{done}Not predicted: {'; '.join(failed)}")
-    yield Finished("returned", f"Predicted {spec.summary} in {elapsed:.0f} s.", spec.heatmaps)
+    unlike = f" Unlike all that the model was trained on, so check with care: {'; '.join(remarks)}." if remarks else ""
+    yield Finished("returned", f"Predicted {spec.summary} in {elapsed:.0f} s.{unlike}", spec.heatmaps)
 
 
 class _StoppedError(Exception):

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
-from napari_lesion_points.workflow.models import JOB, RECIPES, RESUME, describe_model
+from napari_lesion_points.workflow.models import JOB, RECIPES, RESUME, ModelCard, describe_model
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -44,8 +45,8 @@ class SpecCase:
         return self.files_with(self.sequences)
 
     def files_with(self, sequences: Iterable[str]) -> CaseFiles:
-        """Return the files of some sequences only, in the given order."""
-        return CaseFiles(self.case, {name: Path(self.sequences[name]) for name in sequences})
+        """Return the files of some sequences only, in the given order, as far as there are any."""
+        return CaseFiles(self.case, {name: Path(self.sequences[name]) for name in sequences if name in self.sequences})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class TrainSpec:
         Greatest distance between a candidate and the lesion it counts for, in validation.
     recipe : str
         How to build and teach the network: one of `RECIPES`.
+    any_subset : bool
+        The network takes what a case has of the sequences.
     resume : bool
         Continue the interrupted job whose state is in `out`.
     """
@@ -92,6 +95,7 @@ class TrainSpec:
     seed: int = 0
     tolerance_mm: float = 6.0
     recipe: str = "fast"
+    any_subset: bool = False
     resume: bool = False
 
     @property
@@ -229,18 +233,16 @@ def plan_training(
         aside = _hold_out([c for c in chosen if c not in seen], points, seed, of=len(chosen))
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
-    if parent:
-        for f in files:
-            parent.require(f.sequences, f.case)
     return TrainSpec(
         out=str(out),
-        cases=tuple(_spec_case(f, points[f.case], f.case in aside) for f in files),
+        cases=tuple(_spec_case(f, parent, points[f.case], f.case in aside) for f in files),
         sequences=parent.sequences if parent else _common_sequences(files),
         minutes=DEFAULT_MINUTES if minutes is None and epochs is None else minutes,
         epochs=epochs,
         sigma_mm=parent.sigma_mm if parent else sigma_mm or DEFAULT_SIGMA_MM,
         spacing_mm=parent.spacing_mm if parent else None,
         init=str(init) if init else "",
+        any_subset=parent.any_subset if parent else False,
         device=device,
         seed=seed,
         tolerance_mm=tolerance_mm,
@@ -264,16 +266,18 @@ def plan_prediction(
         If the model cannot be used, or needs a sequence that a case lacks.
     """
     card = describe_model(model)
-    for f in files:
-        card.require(f.sequences, f.case)
-    return PredictSpec(str(card.path), tuple(_spec_case(f) for f in files), str(heatmaps), device, min_existence)
+    return PredictSpec(str(card.path), tuple(_spec_case(f, card) for f in files), str(heatmaps), device, min_existence)
 
 
 def plan_preview(training: TrainSpec, files: CaseFiles, heatmaps: Path) -> PredictSpec | None:
     """Describe the prediction of a case by the model that a training will have made; None if a sequence is missing."""
-    if not set(training.sequences) <= set(files.sequences):
+    taken = dict(files.sequences)
+    if training.any_subset:
+        taken = matching(training.sequences, taken)
+    if not taken or not (training.any_subset or set(training.sequences) <= set(taken)):
         return None
-    return PredictSpec(training.out, (_spec_case(files),), str(heatmaps), training.device)
+    case = SpecCase(files.case, {k: str(v) for k, v in taken.items()})
+    return PredictSpec(training.out, (case,), str(heatmaps), training.device)
 
 
 def resume_training(model: Path) -> TrainSpec:
@@ -297,9 +301,14 @@ def resume_training(model: Path) -> TrainSpec:
 
 
 def _spec_case(
-    files: CaseFiles, points: tuple[tuple[float, float, float], ...] = (), validation: bool = False
+    files: CaseFiles,
+    model: ModelCard | None,
+    points: tuple[tuple[float, float, float], ...] = (),
+    validation: bool = False,
 ) -> SpecCase:
-    return SpecCase(files.case, {k: str(v) for k, v in files.sequences.items()}, points, validation)
+    """Describe a case for a job; CheckpointError if the model, if any, needs a sequence that the case lacks."""
+    taken = model.choose(files.sequences, files.case) if model else files.sequences
+    return SpecCase(files.case, {k: str(v) for k, v in taken.items()}, points, validation)
 
 
 def _hold_out(

@@ -58,7 +58,10 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     yield Started(spec.summary, device.label)
     parent = describe_model(Path(spec.init)) if spec.init else None
     grids = [reference_grid(c.files_with(spec.sequences)) for c in spec.cases]
-    spacing = spec.spacing_mm or network_spacing(grids, spec.sigma_mm)
+    if parent:
+        spacing, sigma_mm = parent.working(grids)
+    else:
+        spacing, sigma_mm = spec.spacing_mm or network_spacing(grids, spec.sigma_mm), spec.sigma_mm
     cases: list[NetworkInput] = []
     for i, case in enumerate(spec.cases):
         if should_stop():
@@ -75,7 +78,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     config = replace(recipe.network, channels=len(spec.sequences))
     network = load_network(parent) if parent else fresh_network(config, spec.seed)
     i, j, k = np.max([c.foreground.shape for c in training], axis=0)
-    a, b, c = sigma_in_voxels(spec.sigma_mm, spacing)
+    a, b, c = sigma_in_voxels(sigma_mm, spacing)
     patches = recipe.patches((int(i), int(j), int(k)), network.config.stride, (float(a), float(b), float(c)))
     if parent:
         a, b, c = (min(*sizes) for sizes in zip(patches.early_size, parent.patch_vox, strict=True))
@@ -97,7 +100,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         path=out.resolve(),
         sequences=spec.sequences,
         spacing_mm=spacing,
-        sigma_mm=spec.sigma_mm,
+        sigma_mm=sigma_mm,
         patch_vox=patches.size,
         network=asdict(network.config),
         training_cases=tuple(c.case for c in training),
@@ -153,9 +156,14 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
 
 
 def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float, float, float]) -> NetworkInput:
-    """Read a case's sequences and prepare them for a network."""
-    volumes = read_sequences(case.files_with(sequences), sequences)
-    return prepare_input(case.case, volumes, spacing, case.points_world)
+    """Read a case's sequences and prepare them for a network; one that the case lacks is 0 throughout."""
+    files = case.files_with(sequences)
+    seen = prepare_input(case.case, read_sequences(files, files.sequences), spacing, case.points_world)
+    if len(files.sequences) == len(sequences):
+        return seen
+    images = np.zeros((len(sequences), *seen.foreground.shape), seen.images.dtype)
+    images[[sequences.index(s) for s in files.sequences]] = seen.images
+    return replace(seen, images=images)
 
 
 def load_network(card: ModelCard) -> UNet:
