@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_lesion_points.core.records import LesionPoint
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, row
+from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.layers import ORIENTATIONS
 from napari_lesion_points.ui.session import Screen, position
 
@@ -34,7 +35,7 @@ _TOOLS = (
 class AnnotatePanel(Section):
     """Where lesions are clicked: everything around the clicking itself, which happens on the image."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, jobs: JobControl) -> None:
         super().__init__()
         self._controller = controller
         self._points: tuple[LesionPoint, ...] = ()
@@ -62,6 +63,7 @@ class AnnotatePanel(Section):
         self.margin.setToolTip("Points this far before and behind the slice are shown too")
         self.margin.valueChanged.connect(controller.set_margin)
         self.guard(self.sequence, self.margin)
+        self.propose = button("Propose lesions", jobs.propose, "Let a model find candidates, to accept or reject")
         self.undo = button("Undo", controller.undo, "Ctrl+Z")
         self.redo = button("Redo", controller.redo, "Ctrl+Shift+Z")
         self.delete = button(
@@ -97,6 +99,7 @@ class AnnotatePanel(Section):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
         layout.addLayout(grid)
+        layout.addWidget(self.propose)
         layout.addWidget(self.table, 1)
         layout.addLayout(row(self.undo, self.redo, self.delete))
 
@@ -122,6 +125,7 @@ class AnnotatePanel(Section):
                 self.sequence.addItems(state.sequences)
             self.sequence.setCurrentText(state.sequence)
             self.margin.setValue(state.margin_mm)
+        self.propose.setEnabled(screen.case_ready and not state.job.running)
         self.undo.setEnabled(bool(state.undo_label))
         self.undo.setText(f"Undo {state.undo_label}".strip())
         self.redo.setEnabled(bool(state.redo_label))

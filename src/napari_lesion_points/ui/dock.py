@@ -48,7 +48,7 @@ class LesionPointsDock(QWidget):
         self.jobs = JobControl(self.controller, runner)
         self.desk = ReviewDesk(self.controller)
         self.cases = CasesPanel(self.controller)
-        self.annotate = AnnotatePanel(self.controller)
+        self.annotate = AnnotatePanel(self.controller, self.jobs)
         self.train = TrainPanel(self.controller, self.jobs)
         self.predict = PredictPanel(self.controller, self.jobs)
         self.review = ReviewPanel(self.controller, self.desk)
@@ -82,6 +82,7 @@ class LesionPointsDock(QWidget):
         self.setMinimumWidth(340)
         self.keys = Keys(self.controller, self.desk, self)
         self.jobs.predicted.connect(self.desk.renew)
+        self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._docked = False

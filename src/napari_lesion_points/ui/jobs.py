@@ -51,10 +51,13 @@ class JobControl(QObject):
         A `LossPoint` or `Validation` came; None clears the curves.
     predicted : Signal(str)
         New candidates of a case of the open study are stored.
+    proposed : Signal()
+        The lesions that `propose` was asked for are there, and the case is still open.
     """
 
     curve = Signal(object)
     predicted = Signal(str)
+    proposed = Signal()
 
     def __init__(self, controller: Controller, runner: Runner = run_spec) -> None:
         super().__init__()
@@ -63,6 +66,7 @@ class JobControl(QObject):
         self._task: Task | None = None
         self._stop = threading.Event()
         self._finished = False
+        self._proposed_for = ""
 
     def train(
         self,
@@ -131,6 +135,15 @@ class JobControl(QObject):
             return
         title = f"Predicting {cases[0]}" if len(cases) == 1 else f"Predicting {len(cases)} cases"
         self._start("predict", title, lambda stop: storing(study, self.runner(spec, stop, lambda: None), model))
+
+    def propose(self) -> None:
+        """Predict the open case with the chosen model, the study's newest, or the starter, and go on to its review."""
+        self.list_models()
+        if not self._controller.state.model:
+            self._refuse("predict", "there is no model yet. Annotate a few cases, then train one in the Train tab.")
+            return
+        self._proposed_for = self._controller.state.shown
+        self.predict(self._controller.state.model, (self._proposed_for,), "auto")
 
     def export(self, folder: Path, formats: tuple[ExportFormat, ...]) -> None:
         """Write the study's points in some formats."""
@@ -261,6 +274,9 @@ class JobControl(QObject):
             if event.result in [str(card.path) for card in self._controller.state.models]:
                 self._controller.update(model=event.result)
         self._controller.show_stored(text, _LEVELS[event.outcome])
+        wanted, self._proposed_for = self._proposed_for, ""
+        if job.kind == "predict" and event.outcome == "returned" and wanted == self._controller.state.shown:
+            self.proposed.emit()
 
     def _ended(self, study: Study | None, why: str) -> None:
         """Turn an end without a last event into a failure that is shown."""

@@ -223,11 +223,14 @@ def describe_model(path: Path) -> ModelCard:
 
 
 def list_models(folder: Path) -> tuple[ModelCard, ...]:
-    """Return the models in a folder, newest first; damaged ones are left out."""
+    """Return the models in a folder, newest first, then the starter; damaged ones are left out."""
     cards = []
     for weights in folder.glob(f"*/{WEIGHTS}"):
         try:
             cards.append(describe_model(weights.parent))
         except CheckpointError:
             continue
-    return tuple(sorted(cards, key=lambda card: card.created_utc, reverse=True))
+    cards.sort(key=lambda card: card.created_utc, reverse=True)
+    if (_STARTER_FOLDER / WEIGHTS).is_file():
+        cards.append(describe_model(_STARTER_FOLDER))
+    return tuple(cards)
