@@ -141,3 +141,15 @@ def test_where_a_network_is_placed_does_not_change_its_answer(half: bool) -> Non
     laid_out = network.encoder[1][0][0].weight.is_contiguous(memory_format=torch.channels_last_3d)
     assert laid_out == half
     assert torch.allclose(network(x), before, atol=1e-5)
+
+
+def test_what_is_unknown_does_not_count() -> None:
+    torch.manual_seed(0)
+    logits, target, peak = torch.randn(1, 1, 12, 12, 12), targets((6, 6, 6)), peak_height(1.0)
+    known = torch.ones_like(target, dtype=torch.bool)
+    known[..., :6] = False
+    other = torch.where(known, logits, 5.0)
+    assert soft_target_loss(logits, target, peak, known) == soft_target_loss(other, target, peak, known)
+    whole = soft_target_loss(logits, target, peak)
+    assert soft_target_loss(logits, target, peak, torch.ones_like(known)) == pytest.approx(float(whole), rel=1e-6)
+    assert soft_target_loss(logits, target, peak, known) < whole

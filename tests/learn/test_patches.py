@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-from napari_lesion_points.core.heatmap import draw_gaussians
+from napari_lesion_points.core.heatmap import draw_gaussians, peak_height
 from napari_lesion_points.core.preparation import NetworkInput
 from napari_lesion_points.learn.augment import (
     MARGIN,
@@ -162,3 +163,31 @@ def test_a_case_smaller_than_the_patch_is_padded_with_zeros(make_case: MakeCase)
     assert images.shape == (10, 1, 16, 16, 16)
     assert torch.isfinite(images).all()
     assert float((images == 0).float().mean()) > 0.5
+
+
+def test_around_places_that_nobody_judged_the_target_is_unknown(make_case: MakeCase) -> None:
+    case = make_case(1, shape=(24, 24, 24))
+    case = replace(
+        case, points_world=case.grid.to_world([[8, 12, 12]]), unknown_world=case.grid.to_world([[15, 12, 12]])
+    )
+    settings = PatchSettings((24, 24, 24), (24, 24, 24), (1.5, 1.5, 1.5), augment=AugmentSettings(0.0, intensity=0.0))
+    for _, target in zip(*PatchSampler([case], settings, np.random.default_rng(0)).batch(4), strict=True):
+        unknown = target[0].isnan()
+        at = np.argwhere(unknown.numpy())
+        assert np.linalg.norm(at - at.mean(axis=0), axis=1).max() <= 3.0 + 1e-6
+        assert abs(len(at) - 4 / 3 * np.pi * 3**3) < 15
+        peak = np.array(np.unravel_index(int(target[0].nan_to_num().argmax()), (24, 24, 24)))
+        assert np.linalg.norm(peak - at.mean(axis=0)) == pytest.approx(7)
+        assert float(target[0].nan_to_num().sum()) == pytest.approx(1, abs=0.01)
+
+
+def test_an_annotated_lesion_beside_an_unjudged_place_stays_known(make_case: MakeCase) -> None:
+    case = make_case(1, shape=(24, 24, 24))
+    case = replace(
+        case, points_world=case.grid.to_world([[10, 12, 12]]), unknown_world=case.grid.to_world([[13, 12, 12]])
+    )
+    settings = PatchSettings((24, 24, 24), (24, 24, 24), (1.5, 1.5, 1.5), augment=AugmentSettings(0.0, intensity=0.0))
+    _, target = PatchSampler([case], settings, np.random.default_rng(0)).batch(1)
+    known = target[0, 0][~target[0, 0].isnan()]
+    assert float(known.max()) == pytest.approx(peak_height((1.5, 1.5, 1.5)), rel=0.01)
+    assert target.isnan().any()

@@ -24,6 +24,7 @@ from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Or
 from napari_lesion_points.errors import CheckpointError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.store.study import Study
+from napari_lesion_points.workflow.review import verdict_change
 from napari_lesion_points.workflow.specs import (
     DEFAULT_MINUTES,
     DEFAULT_SIGMA_MM,
@@ -130,6 +131,21 @@ def test_a_plan_is_a_snapshot_of_the_points(study: Study, tmp_path: Path) -> Non
     assert (spec.minutes, spec.epochs, spec.sigma_mm, spec.seed) == (DEFAULT_MINUTES, None, DEFAULT_SIGMA_MM, 5)
     assert spec.summary == "3 cases, 3 points"
     assert all(Path(path).is_file() for c in spec.cases for path in c.sequences.values())
+
+
+def test_candidates_without_a_verdict_are_unknown_until_the_case_is_done(study: Study, tmp_path: Path) -> None:
+    proposed = [LesionPoint("sub-01", (x, 2, 3), existence=0.6, entropy=0.9, origin=Origin.MODEL) for x in (1, 20, 40)]
+    study.add_candidates("sub-01", proposed, "model", 2.0)
+    study.apply(verdict_change(study, study.candidates("sub-01")[1], Verdict.REJECTED))
+
+    def unknown() -> dict[str, Any]:
+        spec = from_json(to_json(plan_training(study, out=tmp_path / "model")))
+        return {c.case: c.unknown_world for c in spec.cases}  # type: ignore[union-attr]
+
+    # the first is 1 mm from an annotation
+    assert unknown() == {"sub-01": ((40, 2, 3),), "sub-02": (), "sub-03": ()}
+    study.set_state("sub-01", CaseState.DONE)
+    assert unknown()["sub-01"] == ()
 
 
 def test_cases_are_chosen_by_name_and_done_without_lesions_counts(study: Study, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ learned from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +42,8 @@ class NetworkInput:
         Placement of these arrays in the world.
     points_world : (N, 3) float
         Annotations, world mm; (0, 3) for a case without lesions or whose lesions are not known.
+    unknown_world : (M, 3) float
+        Places, world mm, that may be lesions or not: nobody has judged them. Training leaves them out.
     """
 
     case: str
@@ -49,6 +51,7 @@ class NetworkInput:
     foreground: NDArray[np.bool_]
     grid: Grid
     points_world: NDArray[np.float64]
+    unknown_world: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
 
 
 def network_spacing(grids: Sequence[Grid], sigma_mm: float) -> tuple[float, float, float]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def soft_target_loss(logits: Tensor, target: Tensor, peak: float) -> Tensor:
+def soft_target_loss(logits: Tensor, target: Tensor, peak: float, known: Tensor | None = None) -> Tensor:
     """Cross-entropy between sigmoid(logits) and the target heatmap scaled into [0, 0.5], per patch.
 
     The paper's squared error on exp(logits) needs hours to bring the background down; this loss has its minimum at the
@@ -23,6 +23,8 @@ def soft_target_loss(logits: Tensor, target: Tensor, peak: float) -> Tensor:
         `target` is the mass per voxel.
     peak : float
         Height of a unit-mass Gaussian, per voxel.
+    known : (B, 1, I, J, K) bool, optional
+        Where the target is known; the rest does not count.
 
     Returns
     -------
@@ -30,7 +32,8 @@ def soft_target_loss(logits: Tensor, target: Tensor, peak: float) -> Tensor:
     """
     scale = 2 * peak
     wanted = (target / scale).clamp(max=1.0)
-    total = functional.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="sum")
+    weight = None if known is None else known.float()
+    total = functional.binary_cross_entropy_with_logits(logits.float(), wanted, weight, reduction="sum")
     return total * scale / len(logits)
 
 
@@ -44,7 +47,7 @@ def squared_error_loss(heatmap: Tensor, target: Tensor, inside: Tensor) -> Tenso
     heatmap, target : (B, 1, I, J, K) float
         Mass per voxel.
     inside : (B, 1, I, J, K) bool
-        The foreground.
+        The foreground, as far as the target is known there.
 
     Returns
     -------

@@ -3,17 +3,19 @@
 A share of the patches holds a lesion at a random place inside them; the others lie anywhere on the foreground. Patches
 lie inside the volume, as a prediction's windows do. Those to be rotated are cut with a margin, and padded with 0 where
 that leaves the volume. The target is drawn after the points have moved, so it is exact and never interpolated.
+It is NaN around places that nobody has judged.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
-from napari_lesion_points.core.heatmap import draw_gaussians
+from napari_lesion_points.core.heatmap import draw_gaussians, peak_height
 from napari_lesion_points.learn.augment import (
     MARGIN,
     AugmentSettings,
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from napari_lesion_points.core.preparation import NetworkInput
 
 _EDGE_SHARE = 0.35  # a lesion is placed at most so far (share of the patch) from the patch's centre
+
+#: Share of a Gaussian's height that it has two sigmas from its centre: nearer than that to a place that nobody has
+#: judged, the target is unknown, unless a lesion lies as near.
+_NEAR = math.exp(-2)
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,8 @@ class PatchSampler:
     def batch(self, count: int, *, early: bool = False, strength: float = 1.0) -> tuple[Tensor, Tensor]:
         """Return images (count, C, *size) and target heatmaps (count, 1, *size), both float32.
 
-        `early` asks for the early size; `strength` in [0, 1] is the share of the augmentation to apply.
+        The target is NaN where it is not known. `early` asks for the early size; `strength` in [0, 1] is the share of
+        the augmentation to apply.
         """
         size = self._settings.early_size if early else self._settings.size
         augment = self._settings.augment.scaled(strength)
@@ -104,8 +111,12 @@ class PatchSampler:
         start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)
         images = augment_images(_extract(case.images, start, source_size), patch_size, augmentation)
         points = augment_points(case.points_vox - start, source_size, patch_size, augmentation)
-        target = torch.from_numpy(draw_gaussians(patch_size, points, s.sigma_vox))
-        return images, target[None]
+        target = draw_gaussians(patch_size, points, s.sigma_vox)
+        if len(case.unknown_vox):
+            unknown = augment_points(case.unknown_vox - start, source_size, patch_size, augmentation)
+            near = draw_gaussians(patch_size, unknown, s.sigma_vox) > _NEAR * peak_height(s.sigma_vox)
+            target[near & (target < _NEAR * peak_height(s.sigma_vox))] = np.nan
+        return images, torch.from_numpy(target)[None]
 
 
 class _Case:
@@ -114,6 +125,7 @@ class _Case:
     def __init__(self, case: NetworkInput) -> None:
         self.images = torch.from_numpy(case.images)
         self.spacing = case.grid.spacing
+        self.unknown_vox = case.grid.to_voxel(case.unknown_world)
         self.points_vox = case.grid.to_voxel(case.points_world)
         self.foreground_vox = np.argwhere(case.foreground[::2, ::2, ::2]).astype(np.int16) * 2
         if not len(self.foreground_vox):

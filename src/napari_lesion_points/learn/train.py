@@ -325,11 +325,14 @@ def replica_count(config: UNetConfig, batch: int, device: Device) -> int:
 
 def _loss(network: UNet, batch: tuple[Tensor, Tensor], kind: str, peak: float, device: Device) -> Tensor:
     images, target = (t.to(device.name) for t in batch)
+    known = ~target.isnan() if target.isnan().any() else None
+    target = target.nan_to_num() if known is not None else target
     with device.autocast():
         logits = network(images)
     if kind == "soft target":
-        return soft_target_loss(logits, target, peak)
+        return soft_target_loss(logits, target, peak, known)
     inside = (images != 0).any(dim=1, keepdim=True)
+    inside = inside if known is None else inside & known
     return squared_error_loss(heatmap_from_logits(logits, peak, network.config.output), target, inside)
 
 

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.workflow.models import JOB, RECIPES, RESUME, ModelCard, describe_model
+from napari_lesion_points.workflow.review import review_queue
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -32,12 +34,16 @@ DEFAULT_MINUTES = 10.0
 
 @dataclass(frozen=True)
 class SpecCase:
-    """One case of a job: its files, its points (world mm, RAS+), and whether it is kept aside for validation."""
+    """One case of a job: its files, its points (world mm, RAS+), and whether it is kept aside for validation.
+
+    `unknown_world` are candidates that nobody has judged: neither lesions nor background to a training.
+    """
 
     case: str
     sequences: dict[str, str]
     points_world: tuple[tuple[float, float, float], ...] = ()
     validation: bool = False
+    unknown_world: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def files(self) -> CaseFiles:
@@ -135,13 +141,19 @@ def from_json(text: str) -> TrainSpec | PredictSpec:
     fields: dict[str, Any] = json.loads(text)
     job = fields.pop("job")
     fields["cases"] = tuple(
-        SpecCase(c["case"], c["sequences"], tuple((p[0], p[1], p[2]) for p in c["points_world"]), c["validation"])
+        SpecCase(
+            c["case"], c["sequences"], _worlds(c["points_world"]), c["validation"], _worlds(c.get("unknown_world", []))
+        )
         for c in fields["cases"]
     )
     if job == PredictSpec.__name__:
         return PredictSpec(**fields)
     spacing = fields["spacing_mm"]
     return TrainSpec(**{**fields, "sequences": tuple(fields["sequences"]), "spacing_mm": spacing and tuple(spacing)})
+
+
+def _worlds(values: Iterable[Sequence[float]]) -> tuple[tuple[float, float, float], ...]:
+    return tuple((x, y, z) for x, y, z in values)
 
 
 def plan_training(
@@ -168,8 +180,9 @@ def plan_training(
     out : Path
         Folder of the model to make.
     cases : sequence of str
-        Training cases; by default all that have points or are done without lesions. When a model is fine-tuned, those
-        that it learned from are replayed beside them, so that it forgets nothing.
+        Training cases; by default all that have points or are done without lesions. Candidates of theirs that wait
+        for a verdict are left out of the training, unless the case is done: then they are background. When a model is
+        fine-tuned, the cases that it learned from are replayed beside them, so that it forgets nothing.
     validation : sequence of str
         Cases to keep aside. By default those that the model to be fine-tuned was validated on, or, with five training
         cases or more, a fifth of them.
@@ -233,9 +246,14 @@ def plan_training(
         aside = _hold_out([c for c in chosen if c not in seen], points, seed, of=len(chosen))
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
+    unjudged = {c: [] if study.state(c) is CaseState.DONE else review_queue(study, [c]) for c in chosen}
+    unknown = {c: tuple(p.world for p in some) for c, some in unjudged.items()}
     return TrainSpec(
         out=str(out),
-        cases=tuple(_spec_case(f, parent, points[f.case], f.case in aside) for f in files),
+        cases=tuple(
+            replace(_spec_case(f, parent, points[f.case], f.case in aside), unknown_world=unknown.get(f.case, ()))
+            for f in files
+        ),
         sequences=parent.sequences if parent else _common_sequences(files),
         minutes=DEFAULT_MINUTES if minutes is None and epochs is None else minutes,
         epochs=epochs,

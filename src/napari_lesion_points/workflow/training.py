@@ -159,6 +159,8 @@ def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float,
     """Read a case's sequences and prepare them for a network; one that the case lacks is 0 throughout."""
     files = case.files_with(sequences)
     seen = prepare_input(case.case, read_sequences(files, files.sequences), spacing, case.points_world)
+    if case.unknown_world:
+        seen = replace(seen, unknown_world=np.array(case.unknown_world))
     if len(files.sequences) == len(sequences):
         return seen
     images = np.zeros((len(sequences), *seen.foreground.shape), seen.images.dtype)

@@ -1,0 +1,228 @@
+"""How far the starter gets on real patients, before and after a reader has given it clicks.
+
+    python -m training.real_patients --study STUDY --masks "derivatives/consensus/*/anat/*mask.nii.gz" --out DIR
+
+STUDY holds two or more patients with lesion masks, which stand for the reader. For each ordered pair of patients, the
+starter proposes lesions on the first; the reader gives so many clicks: verdicts on the most uncertain candidates, then
+the lesions that were missed. The starter is fine-tuned on these, and tested on the second patient, as it is tested
+without any click. A network from scratch learns from the same clicks. The threshold is the starter's, from simulated
+patients; nothing is chosen on a patient that is tested.
+
+Runs that DIR/runs.jsonl has are not repeated; DIR/clicks.png is drawn from them.
+
+Lesions of more than 500 mm³ count as confluent: their centre of mass is no place that a reader would click, and may be
+farther than the tolerance from any peak. They are scored as all others are; a second row of figures leaves them out,
+with the candidates that lie in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import threading
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from napari_lesion_points.core.components import MIN_VOXELS, component_centres
+from napari_lesion_points.core.geometry import Volume
+from napari_lesion_points.core.matching import match_points
+from napari_lesion_points.core.metrics import (
+    CaseDetections,
+    best_threshold,
+    expected_calibration_error,
+    figures_at,
+    pooled_outcomes,
+)
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Verdict
+from napari_lesion_points.store.cases import find_cases
+from napari_lesion_points.store.study import Study
+from napari_lesion_points.store.volumes import read_labels
+from napari_lesion_points.workflow.jobs import run, storing
+from napari_lesion_points.workflow.models import STARTER, describe_model
+from napari_lesion_points.workflow.review import review_queue, verdict_change
+from napari_lesion_points.workflow.specs import plan_prediction, plan_training
+
+TOLERANCE_MM = 6.0
+CONFLUENT_MM3 = 500.0
+CLICKS = (5, 10, 20, None)  # None: until the patient is done
+SIZES_MM3 = ((3, 10), (11, 50), (51, 500), (501, 10**9))
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model on one patient. `clicks` is 0 for the starter; `trained_on` is then ""."""
+
+    tested_on: str
+    trained_on: str
+    init: str
+    clicks: int
+    complete: bool
+    threshold: float
+    f1: float
+    precision: float
+    recall: float
+    ece: float
+    best_f1: float
+    f1_without_confluent: float
+    recall_by_size: dict[str, str]
+
+
+def main() -> None:
+    """Read the command line, run what is missing, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, required=True)
+    parser.add_argument("--masks", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default=STARTER)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    arguments = parser.parse_args()
+    bench = Bench(arguments.study, arguments.masks, arguments.out, arguments.model, arguments.minutes)
+    for patient in bench.patients:
+        bench.test(arguments.model, patient)
+    for first, second in permutations(bench.patients, 2):
+        for clicks in CLICKS:
+            for init in (arguments.model, ""):
+                bench.learn(init, first, clicks, second)
+
+
+class Bench:
+    """The patients, their truth, and the results so far."""
+
+    def __init__(self, study: Path, masks: str, out: Path, model: str, minutes: float) -> None:
+        self.files = {f.case: f for f in find_cases(study)}
+        self.patients = tuple(self.files)
+        self.masks = {c: next(read_labels(p) for p in sorted(study.glob(masks)) if c in p.name) for c in self.patients}
+        self.study, self.out, self.model, self.minutes = study, out, model, minutes
+        out.mkdir(parents=True, exist_ok=True)
+        self.log = out / "runs.jsonl"
+
+    def results(self) -> list[Result]:
+        """Return what is there."""
+        if not self.log.exists():
+            return []
+        return [Result(**json.loads(line)) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+    def test(
+        self, model: str, patient: str, trained_on: str = "", init: str = "", clicks: int = 0, complete: bool = False
+    ) -> None:
+        """Predict a patient and keep the figures."""
+        have = {(r.tested_on, r.trained_on, r.init, r.clicks, r.complete) for r in self.results()}
+        if (patient, trained_on, init, clicks, complete) in have:
+            return
+        found = self.out / "found" / f"{patient}-{trained_on}-{Path(init).name}-{clicks}-{complete}"
+        spec = plan_prediction([self.files[patient]], model=Path(model), heatmaps=found)
+        candidates = [c for event in run(spec) if hasattr(event, "candidates") for c in event.candidates]
+        threshold = (
+            describe_model(Path(self.model)).threshold
+            if init or not trained_on
+            else describe_model(Path(model)).threshold
+        )
+        result = self._judge(patient, candidates, threshold, trained_on, init, clicks, complete)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(result)) + "\n")
+        print(result, flush=True)
+
+    def learn(self, init: str, first: str, clicks: int | None, second: str) -> None:
+        """Let the reader click on the first patient, train, and test on the second."""
+        complete = clicks is None
+        name = f"{first}-{Path(init).name or 'scratch'}-{'all' if complete else clicks}"
+        with Study.open(self.study, self.out / "stores" / f"{first}-{clicks}", reader="masks") as study:
+            given = self._click(study, first, clicks)
+            spec = plan_training(
+                study,
+                out=self.out / "models" / name,
+                cases=[first],
+                minutes=self.minutes,
+                init=Path(init) if init else None,
+            )
+        have = {(r.tested_on, r.trained_on, r.init, r.clicks, r.complete) for r in self.results()}
+        if (second, first, init, given, complete) in have:
+            return
+        for _ in run(spec):
+            pass
+        self.test(spec.out, second, first, init, given, complete)
+
+    def _click(self, study: Study, case: str, clicks: int | None) -> int:
+        """Give verdicts on proposals, then add what was missed; return how many clicks that took."""
+        if not study.candidates(case):
+            spec = plan_prediction([self.files[case]], model=Path(self.model), heatmaps=study.heatmap_path(case).parent)
+            for _ in storing(study, run(spec, threading.Event()), self.model):
+                pass
+        truth = component_centres(self.masks[case]).centers_world
+        given = len([c for c in study.candidates(case) if c.verdict is not Verdict.NONE])
+        if given or study.annotations(case):  # by an earlier call
+            return max(given + len([a for a in study.annotations(case) if a.origin != "model"]), clicks or 0)
+        queue = review_queue(study, [case])
+        pairs = dict(match_points([c.world for c in queue], truth, TOLERANCE_MM).pairs)
+        left = clicks if clicks is not None else 10**6
+        for i, candidate in enumerate(queue):
+            if not left:
+                break
+            if i in pairs:
+                x, y, z = (float(v) for v in truth[pairs[i]])
+                study.apply(verdict_change(study, candidate, Verdict.MOVED, (x, y, z)))
+            else:
+                study.apply(verdict_change(study, candidate, Verdict.REJECTED))
+            left -= 1
+        for k in sorted(set(range(len(truth))) - set(pairs.values())):
+            if left:
+                x, y, z = (float(v) for v in truth[k])
+                study.apply(Change.adding(LesionPoint(case, (x, y, z))))
+                left -= 1
+        if clicks is None:
+            study.set_state(case, CaseState.DONE)
+        return (clicks if clicks is not None else 10**6) - left
+
+    def _judge(
+        self,
+        case: str,
+        candidates: list[LesionPoint],
+        threshold: float,
+        trained_on: str,
+        init: str,
+        clicks: int,
+        complete: bool,
+    ) -> Result:
+        mask = self.masks[case]
+        found = component_centres(mask)
+        mm3 = found.sizes * float(np.prod(mask.grid.spacing))
+        places = np.array([c.world for c in candidates]).reshape(-1, 3)
+        existence = np.array([c.existence for c in candidates])
+        everything = CaseDetections(case, places, existence, found.centers_world)
+        figures = figures_at([everything], threshold, TOLERANCE_MM)
+        ece, _ = expected_calibration_error(*pooled_outcomes([everything], TOLERANCE_MM))
+        detected = places[existence >= threshold]
+        matched = match_points(detected, found.centers_world, TOLERANCE_MM).pairs[:, 1]
+        by_size = {}
+        for low, high in SIZES_MM3:
+            some = np.flatnonzero((mm3 >= low) & (mm3 <= high))
+            by_size[f"{low}-{high}"] = f"{np.isin(some, matched).sum()} of {len(some)}"
+        confluent = mm3 > CONFLUENT_MM3
+        inside = self._in_confluent(mask, places)
+        others = CaseDetections(case, places[~inside], existence[~inside], found.centers_world[~confluent])
+        return Result(
+            case, trained_on, init, clicks, complete, threshold,
+            *(round(v, 3) for v in (figures.f1, figures.precision, figures.recall, ece)),
+            best_f1=round(best_threshold([everything], TOLERANCE_MM)[1].f1, 3),
+            f1_without_confluent=round(figures_at([others], threshold, TOLERANCE_MM).f1, 3),
+            recall_by_size=by_size,
+        )  # fmt: skip
+
+    def _in_confluent(self, mask: Volume, places: np.ndarray) -> np.ndarray:
+        """Whether a place lies in, or within 2 mm of, a confluent lesion."""
+        parts, _ = ndimage.label(mask.data != 0, np.ones((3, 3, 3)))
+        sizes = np.bincount(parts.ravel())
+        large = np.flatnonzero(sizes * np.prod(mask.grid.spacing) > CONFLUENT_MM3)
+        confluent = np.isin(parts, large[large > 0])
+        near = ndimage.distance_transform_edt(~confluent, sampling=mask.grid.spacing) <= 2
+        at = np.clip(mask.grid.to_voxel(places).round().astype(int), 0, np.array(mask.grid.shape) - 1)
+        return np.asarray(near[tuple(at.T)])
+
+
+if __name__ == "__main__":
+    assert MIN_VOXELS == 3
+    main()
