@@ -105,7 +105,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         network=asdict(network.config),
         training_cases=tuple(c.case for c in training),
         validation_cases=tuple(c.case for c in aside),
-        threshold=DEFAULT_THRESHOLD,
+        threshold=parent.threshold if parent else DEFAULT_THRESHOLD,
         f1=None,
         precision=None,
         recall=None,
@@ -113,6 +113,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         figures_on_training_cases=not aside,
         seed=spec.seed,
         recipe=spec.recipe,
+        recalibration=parent.recalibration if parent else (1.0, 1.0, 0.0),
         init=spec.init,
         minutes=0.0,
         device=device.label,
@@ -196,8 +197,10 @@ def _keep_earlier(out: Path) -> None:
 def _write_model(card: ModelCard, weights: dict[str, Tensor], validation: Validation | None, minutes: float) -> None:
     values = card.to_json() | {"minutes": round(minutes, 3), "created_utc": utc_now()}
     if validation:
-        values["recalibration"] = validation.recalibration
-        figures = {k: getattr(validation, k) for k in ("threshold", "f1", "precision", "recall", "ece")}
+        # What a model has learned by heart says less about new cases than what its parent was validated on.
+        chosen = () if card.init and validation.on_training_cases else ("threshold", "recalibration")
+        values |= {k: getattr(validation, k) for k in chosen}
+        figures = {k: getattr(validation, k) for k in ("f1", "precision", "recall", "ece")}
         values |= {k: None if math.isnan(v) else round(v, 4) for k, v in figures.items()}
     text = json.dumps(values, allow_nan=False)
     atomic_write(card.path / WEIGHTS, pack(weights, {METADATA_KEY: text}))
