@@ -45,6 +45,7 @@ from napari_lesion_points.workflow.models import CARD, METADATA_KEY, RESUME, WEI
 SEQUENCES = tuple(VARIED)
 SPACING_MM = 1.0, 2.0  # of cubic voxels; the network works at a case's own, as far as it is between these
 SIGMA_VOX = 1.5
+THICKEST_MM = 5.0  # of the simulated slices
 TOLERANCE_MM = 6.0
 SCENES = 64
 VALIDATION_CASES = 24
@@ -143,6 +144,8 @@ def _train(out: Path, scenes: list[Scene], validation: list[NetworkInput], minut
         sequences=SEQUENCES,
         spacing_mm=(SPACING_MM[0],) * 3,
         sigma_mm=SIGMA_VOX * SPACING_MM[0],
+        spacing_range_mm=SPACING_MM,
+        thickest_mm=THICKEST_MM,
         patch_vox=patch,
         network=asdict(RECIPE.network),
         training_cases=(),
