@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from napari_lesion_points.core.components import MIN_VOXELS, component_centres
+from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.matching import match_points
 from napari_lesion_points.core.metrics import (
@@ -190,27 +190,36 @@ class Bench:
         mask = self.masks[case]
         found = component_centres(mask)
         mm3 = found.sizes * float(np.prod(mask.grid.spacing))
+        truth = np.asarray(found.centers_world, float)
         places = np.array([c.world for c in candidates]).reshape(-1, 3)
         existence = np.array([c.existence for c in candidates])
-        everything = CaseDetections(case, places, existence, found.centers_world)
+        everything = CaseDetections(case, places, existence, truth)
         figures = figures_at([everything], threshold, TOLERANCE_MM)
         ece, _ = expected_calibration_error(*pooled_outcomes([everything], TOLERANCE_MM))
         detected = places[existence >= threshold]
-        matched = match_points(detected, found.centers_world, TOLERANCE_MM).pairs[:, 1]
+        matched = match_points(detected, truth, TOLERANCE_MM).pairs[:, 1]
         by_size = {}
         for low, high in SIZES_MM3:
             some = np.flatnonzero((mm3 >= low) & (mm3 <= high))
             by_size[f"{low}-{high}"] = f"{np.isin(some, matched).sum()} of {len(some)}"
         confluent = mm3 > CONFLUENT_MM3
         inside = self._in_confluent(mask, places)
-        others = CaseDetections(case, places[~inside], existence[~inside], found.centers_world[~confluent])
+        others = CaseDetections(case, places[~inside], existence[~inside], truth[~confluent])
         return Result(
-            case, trained_on, init, clicks, complete, threshold,
-            *(round(v, 3) for v in (figures.f1, figures.precision, figures.recall, ece)),
+            tested_on=case,
+            trained_on=trained_on,
+            init=init,
+            clicks=clicks,
+            complete=complete,
+            threshold=threshold,
+            f1=round(figures.f1, 3),
+            precision=round(figures.precision, 3),
+            recall=round(figures.recall, 3),
+            ece=round(ece, 3),
             best_f1=round(best_threshold([everything], TOLERANCE_MM)[1].f1, 3),
             f1_without_confluent=round(figures_at([others], threshold, TOLERANCE_MM).f1, 3),
             recall_by_size=by_size,
-        )  # fmt: skip
+        )
 
     def _in_confluent(self, mask: Volume, places: np.ndarray) -> np.ndarray:
         """Whether a place lies in, or within 2 mm of, a confluent lesion."""
@@ -224,5 +233,4 @@ class Bench:
 
 
 if __name__ == "__main__":
-    assert MIN_VOXELS == 3
     main()

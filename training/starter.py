@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,10 +94,9 @@ def _scene(folder: Path, anatomy: Anatomy, masks: list[Volume], seed: int) -> Sc
         _save(path, arrays | {"affine": scene.grid.affine})
         print(f"scene {seed}: {scene.lesions} lesions", flush=True)
     with np.load(path) as found:
-        arrays = dict(found)
-    grid = Grid(arrays["labels"].shape, arrays.pop("affine"))
-    counts = {name: int(arrays.pop(name)) for name in ("lesions", "spots")}
-    return Scene(**arrays, **counts, grid=grid)
+        values: dict[str, Any] = dict(found)
+    values["grid"] = Grid(values["labels"].shape, values.pop("affine"))
+    return Scene(**values | {name: int(values[name]) for name in ("lesions", "spots")})
 
 
 def _validation_case(folder: Path, anatomy: Anatomy, masks: list[Volume], seed: int) -> NetworkInput:

@@ -127,6 +127,5 @@ class ScenePatches:
         for name, x, m, d in zip(names, seen, mean, deviation, strict=True):
             images[self._sequences.index(name)] = (x - m) / d * foreground
         target = draw_gaussians(size, (place.centers_vox - (i, j, k)) / step, self._settings.sigma_vox)
-        flipped = [axis for axis in range(3) if rng.random() < 0.5]
-        images, target = np.flip(images, [a + 1 for a in flipped]), np.flip(target, flipped)
-        return torch.from_numpy(images.copy()), torch.from_numpy(target.copy())[None]
+        flipped = [axis + 1 for axis in range(3) if rng.random() < 0.5]
+        return torch.from_numpy(images).flip(flipped), torch.from_numpy(target)[None].flip(flipped)

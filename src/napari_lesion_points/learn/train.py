@@ -371,7 +371,7 @@ def _figures(
     )
 
 
-def _recalibration(outcomes: list[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> Recalibration:
+def _recalibration(outcomes: Sequence[tuple[NDArray[np.floating], NDArray[np.bool_]]]) -> Recalibration:
     if not outcomes:
         return Recalibration()
     existence, is_true = zip(*outcomes, strict=True)

@@ -135,7 +135,7 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], scale_vox: ND
     Each voxel is a Gaussian-weighted sum of white noise at knots so far apart. The weights factor into the axes.
     """
     knots = np.ceil(np.array(shape) / scale_vox).astype(int) + 3  # one before, two beyond
-    field = rng.standard_normal(knots, dtype=np.float32)
+    field: Array = rng.standard_normal(knots, dtype=np.float32)
     for voxels, scale in zip(shape, scale_vox, strict=True):
         at = np.arange(voxels) / scale + 1  # voxel centres, counted in knots
         weights = np.exp(-((at[:, None] - np.arange(len(field))) ** 2)).astype(np.float32)

@@ -114,7 +114,7 @@ class _Voxels:
     @classmethod
     def of(cls, scene: Scene, where: tuple[slice, ...] | tuple[NDArray[np.intp], ...], look: Look) -> _Voxels:
         """Return the voxels that an index of the scene's arrays takes."""
-        outside_mm = scene.surface[where] / np.float32(-PER_MM)
+        outside_mm = np.divide(scene.surface[where], -PER_MM, dtype=np.float32)
         tissue = np.zeros((7, *outside_mm.shape), np.float32)
         np.divide(scene.tissue[(slice(None), *where)], SHARE, out=tissue[:4])
         skin = outside_mm > -1
@@ -126,9 +126,9 @@ class _Voxels:
             shell[skin] = beyond * from_inside * np.clip(near - outside_mm[skin] + 0.5, 0, 1)
         return cls(
             tissue,
-            scene.detail[where] / np.float32(DETAIL),
-            scene.rim[where] / np.float32(SHARE),
-            scene.extent[where] / np.float32(SHARE),
+            np.divide(scene.detail[where], DETAIL, dtype=np.float32),
+            np.divide(scene.rim[where], SHARE, dtype=np.float32),
+            np.divide(scene.extent[where], SHARE, dtype=np.float32),
             scene.spot[where],
             outside_mm,
         )

@@ -125,7 +125,7 @@ def draw_scene(
         labels[found.where][found.core] = len(centers)
 
     if masks:
-        for found in warp_mask(rng, masks[rng.integers(len(masks))], grid, source, brain):
+        for found in warp_mask(rng, masks[int(rng.integers(len(masks)))], grid, source, brain):
             add_lesion(found)
     wanted = len(centers) + int(rng.integers(lesions[0], lesions[1] + 1))
     apart_mm = 0.0 if varied else _APART_MM
@@ -163,4 +163,5 @@ def draw_scene(
 
 
 def _shares(x: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return np.rint(SHARE * np.clip(x, 0, 1)).astype(np.uint8)
+    shares: NDArray[np.uint8] = np.rint(SHARE * np.clip(x, 0, 1)).astype(np.uint8)
+    return shares
