@@ -96,3 +96,14 @@ def test_time_left() -> None:
     running = JobState("train", running=True, message="step 3", remaining_s=20.0)
     assert resolve(replace(OPEN, job=running)).job_text == "step 3 · about 20 s left"
     assert "stopping" in resolve(replace(OPEN, job=replace(running, stopping=True))).job_text
+
+
+def test_the_number_of_lesions_narrows_with_every_verdict() -> None:
+    some = tuple(replace(POINT, world=(9.0 * k, 0.0, 0.0), existence=p) for k, p in enumerate((0.9, 0.6, 0.5)))
+    reviewing = replace(OPEN, tab="Review", candidates=some)
+    assert resolve(reviewing).lesions_text == "Lesions in this case: 0 marked; 2.0 expected, 1 to 3 with 90 %"
+    marked = replace(reviewing, points=some[:1])
+    assert resolve(marked).lesions_text == "Lesions in this case: 1 marked; 2.1 expected, 1 to 3 with 90 %"
+    judged = replace(marked, candidates=(*some[:1], *(replace(c, verdict=Verdict.REJECTED) for c in some[1:])))
+    assert resolve(judged).lesions_text == "Lesions in this case: 1 marked; 1.0 expected, 1 to 1 with 90 %"
+    assert resolve(replace(judged, tab="Predict")).lesions_text == resolve(OPEN).lesions_text == ""

@@ -33,6 +33,7 @@ class ReviewPanel(Section):
         self.title.setStyleSheet("font-weight: bold; font-size: 15px;")
         self.details = wrapped()
         self.hint = wrapped()
+        self.lesions = wrapped()
         self.accept = button("Accept  (A)", desk.accept, "A lesion: it becomes a point that the next training uses")
         self.reject = button("Reject  (R)", desk.reject, "Not a lesion")
         self.place = button("Move  (M)", desk.toggle_placing, "A lesion, but elsewhere: the next click places it", True)
@@ -66,6 +67,7 @@ class ReviewPanel(Section):
         layout.addWidget(card)
         layout.addLayout(row(self.accept, self.reject, self.place))
         layout.addLayout(row(self.skip, self.back, self.undo))
+        layout.addWidget(self.lesions)
         layout.addWidget(self.hint)
         layout.addWidget(self.existence)
         layout.addWidget(legend())
@@ -78,6 +80,7 @@ class ReviewPanel(Section):
         self.progress.setRange(0, max(screen.to_review, 1))
         self.progress.setValue(screen.reviewed)
         self.count.setText(screen.review_progress)
+        self.lesions.setText(screen.lesions_text)
         if current is None:
             self.title.setText("Queue finished" if state.queue else "No candidate")
             self.details.setText(screen.review_text)

@@ -162,6 +162,7 @@ class Screen:
     to_review: int
     current: LesionPoint | None
     review_text: str
+    lesions_text: str
     can_judge: bool
     job_text: str
 
@@ -212,6 +213,7 @@ def resolve(state: State) -> Screen:
         to_review=to_review,
         current=current,
         review_text=_review_text(state, current),
+        lesions_text=_lesions_text(state) if state.tab == "Review" and ready else "",
         can_judge=current is not None and ready and current.case == state.shown,
         job_text=_job_text(state.job),
     )
@@ -293,6 +295,31 @@ def _review_text(state: State, current: LesionPoint | None) -> str:
     if state.placing:
         return "Click where the lesion's centre is (Esc or M again to leave it)."
     return ""
+
+
+def _lesions_text(state: State) -> str:
+    """How many lesions the open case has, as far as points and candidates tell; every verdict narrows it.
+
+    Examples
+    --------
+    >>> some = [LesionPoint("sub-01", (9.0 * k, 0, 0), existence=p) for k, p in enumerate((0.9, 0.6, 0.5))]
+    >>> _lesions_text(State(points=tuple(some[:1]), candidates=tuple(some)))
+    'Lesions in this case: 1 marked; 2.1 expected, 1 to 3 with 90 %'
+    """
+    from napari_lesion_points.core.counts import lesion_count
+    from napari_lesion_points.core.matching import match_points
+    from napari_lesion_points.workflow.review import SAME_LESION_MM
+
+    if not state.candidates:
+        return ""
+    waiting = [c for c in state.candidates if c.verdict is Verdict.NONE]
+    near = match_points([c.world for c in waiting], [p.world for p in state.points], SAME_LESION_MM).pairs[:, 0]
+    open_ones = lesion_count([c.existence for i, c in enumerate(waiting) if i not in near])
+    marked = len(state.points)
+    low, high = marked + open_ones.low, marked + open_ones.high
+    return (
+        f"Lesions in this case: {marked} marked; {marked + open_ones.expected:.1f} expected, {low} to {high} with 90 %"
+    )
 
 
 def _job_text(job: JobState) -> str:
