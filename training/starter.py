@@ -26,7 +26,7 @@ from napari_lesion_points import __version__
 from napari_lesion_points.core.events import LossPoint, Validation
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.phantom import FINE_GRID, Anatomy
-from napari_lesion_points.core.phantom.look import VARIED, draw_look
+from napari_lesion_points.core.phantom.look import VARIED, draw_look, draw_sequences
 from napari_lesion_points.core.phantom.scanner import scan, whole
 from napari_lesion_points.core.phantom.scene import Scene, draw_scene
 from napari_lesion_points.core.preparation import NetworkInput, prepare_input
@@ -36,7 +36,7 @@ from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.network import fresh_network
 from napari_lesion_points.learn.patches import PatchSettings
 from napari_lesion_points.learn.recipes import RECIPES
-from napari_lesion_points.learn.scenes import ScenePatches, draw_sequences
+from napari_lesion_points.learn.scenes import ScenePatches
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.anatomy import load_anatomy
 from napari_lesion_points.store.atomic import atomic_write

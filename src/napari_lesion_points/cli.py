@@ -134,12 +134,15 @@ def simulate(
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     cases: Annotated[int, typer.Option(min=1, help="Number of patients.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same study.")] = 0,
+    varied: Annotated[
+        bool, typer.Option("--varied", help="As if from any clinic: 1 mm, other contrasts, scanners and sequences.")
+    ] = False,
 ) -> None:
     """Write a study of simulated patients with known lesions."""
     from napari_lesion_points.workflow.simulate import simulate_study
 
     show, started = _ProgressLine(), time.monotonic()
-    for made in simulate_study(out, cases, seed):
+    for made in simulate_study(out, cases, seed, varied=varied):
         elapsed = time.monotonic() - started
         left = elapsed / made.done * (made.total - made.done)
         show(Progress("simulating", made.done / made.total, elapsed, left, f"{made.case}, {made.lesions} lesions"))

@@ -9,10 +9,10 @@ from numpy.testing import assert_array_equal
 
 from napari_lesion_points.core.geometry import Grid
 from napari_lesion_points.core.phantom import Anatomy
-from napari_lesion_points.core.phantom.look import VARIED
+from napari_lesion_points.core.phantom.look import VARIED, draw_sequences
 from napari_lesion_points.core.phantom.scene import Scene, draw_scene
 from napari_lesion_points.learn.patches import PatchSettings
-from napari_lesion_points.learn.scenes import ScenePatches, draw_sequences
+from napari_lesion_points.learn.scenes import ScenePatches
 
 SETTINGS = PatchSettings((24, 24, 24), (16, 16, 16), (1.5, 1.5, 1.5), lesion_share=1.0)
 SEQUENCES = tuple(VARIED)

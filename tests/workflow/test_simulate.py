@@ -93,3 +93,24 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 def test_impossible_numbers_are_refused(tmp_path: Path, cases: int, seed: int) -> None:
     with pytest.raises(ValueError, match="expected at least"):
         next(simulate_study(tmp_path / "out", cases, seed))
+
+
+@pytest.mark.slow
+def test_varied_patients_are_read_in_any_orientation_and_the_truth_lies_in_them(tmp_path: Path) -> None:
+    out = tmp_path / "varied"
+    list(simulate_study(out, cases=2, seed=4, varied=True))
+    orientations = set()
+    for files in find_cases(out):
+        assert set(files.sequences) <= {"FLAIR", "T1w", "T2w", "ce-gadolinium_T1w"}
+        volume = read_volume(next(iter(files.sequences.values())))
+        orientations.add(volume.grid.axcodes)
+        (path,) = (out / "derivatives" / "truth" / files.case).rglob("*_dseg.nii.gz")
+        labels = read_labels(path)
+        assert labels.grid.same_as(volume.grid)
+        found = component_centres(labels, label_image=True)
+        rows = [row for row in truth(out) if row["case"] == files.case]
+        expected = np.array([[float(row[f"{axis}_mm"]) for axis in "xyz"] for row in rows]).reshape(-1, 3)
+        assert_allclose(found.centers_world, expected, atol=1e-3)
+        if len(expected):
+            assert np.median(volume.data[labels.data > 0]) > 0
+    assert len(orientations) == 2

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from napari_lesion_points.core.heatmap import draw_gaussians
-from napari_lesion_points.core.phantom.look import draw_look
+from napari_lesion_points.core.phantom.look import draw_look, draw_sequences
 from napari_lesion_points.core.phantom.scanner import Window, level, scan
 
 if TYPE_CHECKING:
@@ -29,18 +29,6 @@ _NEAR_MM = 15.0  # of the brain: what may be foreground in a whole head
 _SAMPLED = 3000  # voxels of a scene that tell its mean brightness
 _EDGE_SHARE = 0.35  # a lesion is placed at most so far (share of the patch) from the patch's centre
 _FINEST_HALF = 0.5  # share of the patches whose voxels are in the finest third of the range
-_FIRST = 0.85  # how often the first sequence is among those of a patch
-_HOW_MANY = (0.15, 0.2, 0.3, 0.35)  # how often a patch has one, two, three, four sequences
-
-
-def draw_sequences(rng: np.random.Generator, sequences: Sequence[str]) -> tuple[str, ...]:
-    """Draw what a clinic might have scanned, in the same order; FLAIR, the first, more often than not."""
-    chances = np.array(_HOW_MANY[-len(sequences) :])
-    count = 1 + int(rng.choice(len(chances), p=chances / chances.sum()))
-    first = rng.random() < _FIRST
-    others = rng.permutation(len(sequences) - 1) + 1
-    chosen = [0, *others[: count - 1]] if first else list(others[: max(min(count, len(others)), 1)])
-    return tuple(sequences[i] for i in sorted(int(c) for c in chosen) or [0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,14 +15,15 @@ import io
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_lesion_points import __version__
 from napari_lesion_points.core.geometry import Volume
-from napari_lesion_points.core.phantom import simulate_patient
+from napari_lesion_points.core.phantom import FINE_GRID, GRID, simulate_patient
+from napari_lesion_points.core.phantom.look import VARIED, draw_sequences
 from napari_lesion_points.errors import OutputError
 from napari_lesion_points.store.anatomy import load_anatomy
 from napari_lesion_points.store.atomic import atomic_write
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from napari_lesion_points.core.phantom import Phantom
+    from napari_lesion_points.core.phantom import Anatomy, Phantom
+
+_VARIED_LESIONS = (0, 25)
+_ORIENTATIONS = ("RAS", "LPS", "LAS", "LIP", "PSR")  # axial, as most files are, sagittal and coronal
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class SimulationProgress:
     lesions: int
 
 
-def simulate_study(out: Path, cases: int, seed: int) -> Iterator[SimulationProgress]:
+def simulate_study(out: Path, cases: int, seed: int, *, varied: bool = False) -> Iterator[SimulationProgress]:
     """Simulate patients and write them as a study; the same `cases` and `seed` write the same images and tables.
 
     Parameters
@@ -56,6 +60,9 @@ def simulate_study(out: Path, cases: int, seed: int) -> Iterator[SimulationProgr
         Number of patients, at least 1.
     seed : int
         At least 0. Studies of different seeds share no patient.
+    varied : bool
+        Patients of 1 mm that could come from any clinic: contrasts, scanners, sequences, orientation of the arrays and
+        brain extraction differ (see `core.phantom`). By default all come from one good scanner, at 2 mm.
 
     Raises
     ------
@@ -71,7 +78,7 @@ def simulate_study(out: Path, cases: int, seed: int) -> Iterator[SimulationProgr
     out = out.resolve()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out} exists and is not an empty folder; choose another.")
-    anatomy = load_anatomy()
+    anatomy = load_anatomy(FINE_GRID if varied else GRID)
     unfinished = out.with_name(f".{uuid.uuid4().hex[:8]}-{out.name}")
     truth = unfinished / "derivatives" / "truth"
     participants: list[tuple[str, int, int]] = []
@@ -80,7 +87,7 @@ def simulate_study(out: Path, cases: int, seed: int) -> Iterator[SimulationProgr
         for number in range(1, cases + 1):
             case = f"sub-{number:04d}"
             patient_seed = int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
-            patient = simulate_patient(anatomy, patient_seed)
+            patient = _any_clinic(anatomy, patient_seed) if varied else simulate_patient(anatomy, patient_seed)
             _write_patient(patient, case, unfinished, truth)
             participants.append((case, patient_seed, len(patient.sizes)))
             for lesion, (world, voxels) in enumerate(zip(patient.centers_world, patient.sizes, strict=True), start=1):
@@ -94,6 +101,15 @@ def simulate_study(out: Path, cases: int, seed: int) -> Iterator[SimulationProgr
         _rename(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _any_clinic(anatomy: Anatomy, seed: int) -> Phantom:
+    rng = np.random.default_rng((seed, 1))
+    names = draw_sequences(rng, tuple(VARIED))
+    patient = simulate_patient(anatomy, seed, lesions=_VARIED_LESIONS, varied=True, sequences=names)
+    axes = str(rng.choice(_ORIENTATIONS))
+    turned = {name: volume.reoriented(axes) for name, volume in patient.sequences.items()}
+    return replace(patient, sequences=turned, labels=patient.labels.reoriented(axes))
 
 
 def _write_patient(patient: Phantom, case: str, root: Path, truth: Path) -> None:

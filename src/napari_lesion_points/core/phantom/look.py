@@ -55,6 +55,9 @@ _PLAIN = {
     "T2w": _Contrast(0.65, (2.5, 2.5), (1.3, 1.3), (1.3, 1.3), (0.06, 0.18), (-0.4, -0.4), (0.20, 0.55), (1, 1)),
 }
 
+_FIRST = 0.85  # how often the first sequence is among those of a clinic
+_HOW_MANY = (0.15, 0.2, 0.3, 0.35)  # how often a clinic has one, two, three, four sequences
+
 ENHANCED = "ce-gadolinium_T1w"
 _ENHANCING = 0.15  # share of the lesions, at most, that take up contrast medium
 
@@ -129,6 +132,16 @@ class Look:
     bone_mm: float
     scalp_mm: float
     strip_mm: float | None
+
+
+def draw_sequences(rng: np.random.Generator, sequences: Sequence[str]) -> tuple[str, ...]:
+    """Draw what a clinic might have scanned, in the same order; FLAIR, the first, more often than not."""
+    chances = np.array(_HOW_MANY[-len(sequences) :])
+    count = 1 + int(rng.choice(len(chances), p=chances / chances.sum()))
+    first = rng.random() < _FIRST
+    others = rng.permutation(len(sequences) - 1) + 1
+    chosen = [0, *others[: count - 1]] if first else list(others[: max(min(count, len(others)), 1)])
+    return tuple(sequences[i] for i in sorted(int(c) for c in chosen) or [0])
 
 
 def draw_look(
