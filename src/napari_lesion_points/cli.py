@@ -201,12 +201,21 @@ def train(
     ] = 6.0,
     init: Annotated[Path | None, typer.Option(help="Model to fine-tune.")] = None,
     recipe: Annotated[str | None, typer.Option(help="fast (the default), or paper: the paper's own setting.")] = None,
+    label: Annotated[
+        str, typer.Option(help="What to draw: heatmap, or for comparison euclidean, geodesic, segmentation.")
+    ] = "heatmap",
+    decay: Annotated[float, typer.Option(min=0.1, max=20, help="Of distance maps: the paper's p.")] = 2.0,
+    components: Annotated[
+        bool, typer.Option("--components", help="Find lesions as connected components of a heatmap, without fitting.")
+    ] = False,
+    masks: Annotated[str, typer.Option(metavar="PATTERN", help="Lesion masks to learn a segmentation from.")] = "",
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and patches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted training in OUT.")] = False,
     store: StoreOption = None,
 ) -> None:
     """Train a model on a study's points, or fine-tune one. Ctrl-C keeps the best so far."""
+    from napari_lesion_points.workflow.exchange import find_masks
     from napari_lesion_points.workflow.jobs import run
     from napari_lesion_points.workflow.specs import plan_training, resume_training
 
@@ -227,6 +236,10 @@ def train(
                 seed=seed,
                 tolerance_mm=tolerance_mm,
                 recipe=recipe,
+                label=label,
+                decay=decay,
+                components=components,
+                masks=find_masks(opened, masks) if masks else None,
             )
     with _interruptible() as stop:
         _exit_unless_returned(_follow(run(spec, stop)))

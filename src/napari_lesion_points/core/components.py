@@ -92,3 +92,50 @@ def component_centres(labels: Volume, min_voxels: int = MIN_VOXELS, *, label_ima
     keep = sizes >= (min_voxels if binary else 1)
     centers_vox = np.stack(sums, axis=1)[keep] / sizes[keep, None]
     return Components(labels.grid.to_world(centers_vox), sizes[keep], found[keep].astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What connected components of a map find (the paper's CC).
+
+    Parameters
+    ----------
+    centers_vox : (K, 3) float
+        Voxel coordinates.
+    score : (K,) float
+        Highest value in each component.
+    """
+
+    centers_vox: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+def detect_components(
+    values: NDArray[np.floating], threshold: float, *, at_maximum: bool, min_voxels: int = MIN_VOXELS
+) -> Detections:
+    """Find lesions in a predicted map as the paper's comparisons do (4): threshold, connected components, a point each.
+
+    Voxels belong together when they share a face or an edge (18-connectivity).
+
+    Parameters
+    ----------
+    values : (I, J, K) float
+        Heatmap, distance map or segmentation probability.
+    threshold : float
+        Voxels of at least this value count.
+    at_maximum : bool
+        The point is the component's highest voxel (maps of points); else its centre of mass (segmentations).
+    min_voxels : int
+        Smaller components are dropped.
+    """
+    labels, count = ndimage.label(values >= threshold, ndimage.generate_binary_structure(3, 2))
+    numbers = np.arange(1, count + 1)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    numbers = numbers[sizes >= min_voxels]
+    if not numbers.size:
+        return Detections(np.empty((0, 3)), np.empty(0))
+    score = np.asarray(ndimage.maximum(values, labels, numbers), float)
+    find = ndimage.maximum_position if at_maximum else ndimage.center_of_mass
+    places = find(values if at_maximum else labels > 0, labels, numbers)
+    order = np.argsort(-score, kind="stable")
+    return Detections(np.array(places, float).reshape(-1, 3)[order], score[order])

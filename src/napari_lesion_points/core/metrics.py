@@ -205,7 +205,11 @@ def operating_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) ->
     figures : DetectionFigures
         At that threshold.
     """
-    tried = [(percent / 100, figures_at(cases, percent / 100, tolerance_mm)) for percent in range(5, 100, 5)]
+    return plateau([(percent / 100, figures_at(cases, percent / 100, tolerance_mm)) for percent in range(5, 100, 5)])
+
+
+def plateau(tried: Sequence[tuple[float, DetectionFigures]]) -> tuple[float, DetectionFigures]:
+    """Return the middle one of the thresholds whose F1 is as good as the best, to within `_F1_TIE`."""
     best = max(figures.f1 for _, figures in tried)
     good = [pair for pair in tried if pair[1].f1 >= best - _F1_TIE]
     return good[(len(good) - 1) // 2]

@@ -44,6 +44,8 @@ class NetworkInput:
         Annotations, world mm; (0, 3) for a case without lesions or whose lesions are not known.
     unknown_world : (M, 3) float
         Places, world mm, that may be lesions or not: nobody has judged them. Training leaves them out.
+    target : (I, J, K) float16, optional
+        What the network is to draw, in [0, 1], where that is no heatmap of the points.
     """
 
     case: str
@@ -52,6 +54,7 @@ class NetworkInput:
     grid: Grid
     points_world: NDArray[np.float64]
     unknown_world: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    target: NDArray[np.float16] | None = None
 
 
 def network_spacing(grids: Sequence[Grid], sigma_mm: float) -> tuple[float, float, float]:

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def soft_target_loss(logits: Tensor, target: Tensor, peak: float, known: Tensor | None = None) -> Tensor:
+def soft_target_loss(
+    logits: Tensor, target: Tensor, peak: float, known: Tensor | None = None, positive_weight: float = 1.0
+) -> Tensor:
     """Cross-entropy between sigmoid(logits) and the target heatmap scaled into [0, 0.5], per patch.
 
     The paper's squared error on exp(logits) needs hours to bring the background down; this loss has its minimum at the
@@ -25,6 +27,8 @@ def soft_target_loss(logits: Tensor, target: Tensor, peak: float, known: Tensor 
         Height of a unit-mass Gaussian, per voxel.
     known : (B, 1, I, J, K) bool, optional
         Where the target is known; the rest does not count.
+    positive_weight : float
+        How much more the target's presence counts than its absence.
 
     Returns
     -------
@@ -33,7 +37,13 @@ def soft_target_loss(logits: Tensor, target: Tensor, peak: float, known: Tensor 
     scale = 2 * peak
     wanted = (target / scale).clamp(max=1.0)
     weight = None if known is None else known.float()
-    total = functional.binary_cross_entropy_with_logits(logits.float(), wanted, weight, reduction="sum")
+    total = functional.binary_cross_entropy_with_logits(
+        logits.float(),
+        wanted,
+        weight,
+        reduction="sum",
+        pos_weight=None if positive_weight == 1 else logits.new_tensor(positive_weight).float(),
+    )
     return total * scale / len(logits)
 
 

@@ -9,7 +9,7 @@ It is NaN around places that nobody has judged.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -111,6 +111,10 @@ class PatchSampler:
         start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)
         images = augment_images(_extract(case.images, start, source_size), patch_size, augmentation)
         points = augment_points(case.points_vox - start, source_size, patch_size, augmentation)
+        if case.target is not None:
+            # cut and moved as the images are, brightness untouched
+            neutral = replace(augmentation, gain=np.ones(1), shift=np.zeros(1), gamma=np.ones(1))
+            return images, augment_images(_extract(case.target, start, source_size), patch_size, neutral)
         target = draw_gaussians(patch_size, points, s.sigma_vox)
         if len(case.unknown_vox):
             unknown = augment_points(case.unknown_vox - start, source_size, patch_size, augmentation)
@@ -124,6 +128,7 @@ class _Case:
 
     def __init__(self, case: NetworkInput) -> None:
         self.images = torch.from_numpy(case.images)
+        self.target = None if case.target is None else torch.from_numpy(case.target)[None]
         self.spacing = case.grid.spacing
         self.unknown_vox = case.grid.to_voxel(case.unknown_world)
         self.points_vox = case.grid.to_voxel(case.points_world)

@@ -24,8 +24,6 @@ import torch
 
 from napari_lesion_points.core.calibration import Recalibration, fit_recalibration
 from napari_lesion_points.core.events import LossPoint, Progress, Validation
-from napari_lesion_points.core.fitting import fit_gaussians
-from napari_lesion_points.core.heatmap import peak_height
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     expected_calibration_error,
@@ -34,6 +32,7 @@ from napari_lesion_points.core.metrics import (
 )
 from napari_lesion_points.errors import CheckpointError, TrainingError
 from napari_lesion_points.learn.devices import usable_cores
+from napari_lesion_points.learn.labels import Found, Label, choose_components, find
 from napari_lesion_points.learn.losses import soft_target_loss, squared_error_loss
 from napari_lesion_points.learn.network import heatmap_from_logits
 from napari_lesion_points.learn.optimizers import Optimizer
@@ -75,6 +74,7 @@ class TrainSettings:
     epochs: int | None = None
     tolerance_mm: float = 6.0
     seed: int = 0
+    label: Label = field(default_factory=Label)
 
 
 @dataclass(eq=False)
@@ -163,7 +163,7 @@ def train(
         raise TrainingError("give a budget in minutes or in epochs, one of the two.")
     torch.manual_seed(settings.seed)
     recipe = settings.recipe
-    peak = peak_height(settings.patches.sigma_vox)
+    peak = settings.label.peak(settings.patches.sigma_vox)
     device.place(network)
     rate = recipe.fine_tuning if fine_tune else 1.0
     optimizer = Optimizer(network, recipe.learning_rate * rate, recipe.kernel_rate * rate, recipe.weight_decay)
@@ -184,7 +184,7 @@ def train(
 
     def loss_of_share(replica: UNet, i: int) -> Tensor:
         batch = samplers[i].batch(recipe.batch // count, early=early, strength=strength)
-        return _loss(replica, batch, recipe.loss, peak, device)
+        return _loss(replica, batch, settings, peak, device)
 
     def validate() -> Iterator[Progress | Validation]:
         clock = time.monotonic()
@@ -324,14 +324,14 @@ def replica_count(config: UNetConfig, batch: int, device: Device) -> int:
     return max(n for n in range(1, batch + 1) if batch % n == 0 and n <= usable_cores())
 
 
-def _loss(network: UNet, batch: tuple[Tensor, Tensor], kind: str, peak: float, device: Device) -> Tensor:
+def _loss(network: UNet, batch: tuple[Tensor, Tensor], settings: TrainSettings, peak: float, device: Device) -> Tensor:
     images, target = (t.to(device.name) for t in batch)
     known = ~target.isnan() if target.isnan().any() else None
     target = target.nan_to_num() if known is not None else target
     with device.autocast():
         logits = network(images)
-    if kind == "soft target":
-        return soft_target_loss(logits, target, peak, known)
+    if settings.recipe.loss == "soft target":
+        return soft_target_loss(logits, target, peak, known, settings.label.positive_weight)
     inside = (images != 0).any(dim=1, keepdim=True)
     inside = inside if known is None else inside & known
     return squared_error_loss(heatmap_from_logits(logits, peak, network.config.output), target, inside)
@@ -345,20 +345,27 @@ def _update_average(average: UNet, network: UNet, decay: float) -> None:
                 mean.lerp_(now, 1 - decay)
 
 
-def _detect(network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device) -> CaseDetections:
-    heatmap = predict_heatmap(network, case, settings.patches.size, peak, device)
-    found = fit_gaussians(heatmap, settings.patches.sigma_vox)  # the floor of a prediction
-    return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
+def _detect(
+    network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device
+) -> CaseDetections | Found:
+    drawn = predict_heatmap(network, case, settings.patches.size, peak, device)
+    return find(settings.label, drawn, case, settings.patches.sigma_vox)
 
 
 def _figures(
-    detections: list[CaseDetections], settings: TrainSettings, minutes: float, step: int, on_training_cases: bool
+    found: list[CaseDetections | Found], settings: TrainSettings, minutes: float, step: int, on_training_cases: bool
 ) -> Validation:
     """Return the figures of detections: recalibrated, unless they are of training cases, whose existence is too good.
 
     The calibration error is that of cases whose outcomes were not used for it, each in turn.
     """
-    tolerance, maps = settings.tolerance_mm, [Recalibration()] * len(detections)
+    tolerance = settings.tolerance_mm
+    if not settings.label.fitted:
+        threshold, f, detected = choose_components([x for x in found if isinstance(x, Found)], tolerance)
+        ece, _ = expected_calibration_error(*pooled_outcomes(detected, tolerance))
+        return Validation(minutes, step, f.f1, f.precision, f.recall, ece, threshold, on_training_cases)
+    detections = [x for x in found if isinstance(x, CaseDetections)]
+    maps = [Recalibration()] * len(detections)
     if not on_training_cases:
         outcomes = [pooled_outcomes([c], tolerance) for c in detections]
         maps = [_recalibration(outcomes[:i] + outcomes[i + 1 :]) for i in range(len(outcomes))]

@@ -98,6 +98,22 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
     return tuple(changes)
 
 
+def find_masks(study: Study, pattern: str) -> dict[str, Path]:
+    """Return the masks that match a pattern, by case; see `points_from_masks`.
+
+    Raises
+    ------
+    StudyError
+        If no file matches, a file belongs to no case of the study or is one of its images, or a case has two.
+    """
+    found: dict[str, Path] = {}
+    for path, case in _masks(study, pattern):
+        if case in found:
+            raise StudyError(f"{found[case]} and {path} are masks of the same case; narrow the pattern {pattern!r}.")
+        found[case] = path
+    return found
+
+
 def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     """Turn lesion masks into annotations, and mark their cases as done.
 
@@ -125,19 +141,9 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     PointsFileError
         If a lesion lies outside of its case's images.
     """
-    root = study.root if study.root.is_dir() else study.root.parent
-    try:
-        paths = sorted(root.glob(pattern))
-    except (ValueError, NotImplementedError) as error:
-        raise StudyError(f"{pattern!r} is no pattern below {root} ({error}); give it relative to the study.") from error
-    if not paths:
-        raise StudyError(f"no file below {root} matches {pattern!r}; quote the pattern, relative to the study folder.")
-    cases = [_case_of(path.relative_to(root), study) for path in paths]
-    images = {image for files in study.files for image in files.sequences.values()}
-    for path in paths:
-        if path in images:
-            raise StudyError(f"{path} is an image of the study, not a mask; narrow the pattern {pattern!r}.")
-    for done, (path, case) in enumerate(zip(paths, cases, strict=True), start=1):
+    masks = _masks(study, pattern)
+    root = _folder(study)
+    for done, (path, case) in enumerate(masks, start=1):
         found = component_centres(read_labels(path), label_image="_dseg." in path.name or None)
         name = path.relative_to(root).as_posix()
         points = [
@@ -157,7 +163,28 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
         before = study.state(case)
         if new or before is not CaseState.DONE:
             study.apply(Change(case, "points from mask", new, {}, (before, CaseState.DONE)))
-        yield MaskRead(done, len(paths), path, case, len(points))
+        yield MaskRead(done, len(masks), path, case, len(points))
+
+
+def _folder(study: Study) -> Path:
+    return study.root if study.root.is_dir() else study.root.parent
+
+
+def _masks(study: Study, pattern: str) -> list[tuple[Path, str]]:
+    """Return the files that match a pattern, each with its case."""
+    root = _folder(study)
+    try:
+        paths = sorted(root.glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise StudyError(f"{pattern!r} is no pattern below {root} ({error}); give it relative to the study.") from error
+    if not paths:
+        raise StudyError(f"no file below {root} matches {pattern!r}; quote the pattern, relative to the study folder.")
+    cases = [_case_of(path.relative_to(root), study) for path in paths]
+    images = {image for files in study.files for image in files.sequences.values()}
+    for path in paths:
+        if path in images:
+            raise StudyError(f"{path} is an image of the study, not a mask; narrow the pattern {pattern!r}.")
+    return list(zip(paths, cases, strict=True))
 
 
 def export_study(study: Study, out: Path, format: ExportFormat) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.fitting import Candidates, fit_gaussians
@@ -13,6 +14,10 @@ from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin
 from napari_lesion_points.store.volumes import read_description, read_volume
 from napari_lesion_points.workflow.specs import DEFAULT_SIGMA_MM
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _NOTE = re.compile(r"sigma_mm=([0-9]+(?:\.[0-9]+)?)(?![0-9.e])")
 
@@ -68,4 +73,14 @@ def candidate_points(
         for (x, y, z), p, m, h in zip(
             grid.to_world(found.centers_vox), existence, found.mass, binary_entropy(existence), strict=True
         )
+    )
+
+
+def component_points(
+    case: str, grid: Grid, centers_vox: NDArray[np.floating], score: NDArray[np.floating]
+) -> tuple[LesionPoint, ...]:
+    """Return connected components as lesion points in the world, by falling score; they have no mass."""
+    return tuple(
+        LesionPoint(case, (x, y, z), existence=float(p), entropy=float(h), origin=Origin.MODEL)
+        for (x, y, z), p, h in zip(grid.to_world(centers_vox), score, binary_entropy(score), strict=True)
     )

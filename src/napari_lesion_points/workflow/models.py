@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 FORMAT = 1
+LABELS = ("heatmap", "euclidean", "geodesic", "segmentation")  # those of `learn.labels`, likewise
 RECIPES = ("fast", "paper")  # the names in `learn.recipes`, which cannot be read without torch
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
@@ -76,6 +77,8 @@ class ModelCard:
         How it was built and taught: one of `RECIPES`.
     recalibration : (3,) float
         Parameters of `core.calibration.Recalibration`, learnt on the validation cases.
+    label, decay, components : str, float, bool
+        What it was taught to draw and how lesions are found in it: see `learn.labels.Label`.
     spacing_range_mm : (2,) float or None
         Finest and coarsest voxels that it was trained for. It works at a case's own voxel size, as far as that lies
         between them; `spacing_mm` is then the finest, and `sigma_mm` goes with it. None: it works at `spacing_mm` only.
@@ -107,6 +110,9 @@ class ModelCard:
     recalibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
     spacing_range_mm: tuple[float, float] | None = None
     thickest_mm: float | None = None
+    label: str = "heatmap"
+    decay: float = 2.0
+    components: bool = False
 
     @property
     def name(self) -> str:

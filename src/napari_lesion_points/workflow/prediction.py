@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress, Started
 from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.geometry import Grid, Volume
-from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
+from napari_lesion_points.core.heatmap import sigma_in_voxels
 from napari_lesion_points.errors import GridError, PredictionError, VolumeError
 from napari_lesion_points.learn.devices import choose_device
+from napari_lesion_points.learn.labels import Kind, Label, components
 from napari_lesion_points.learn.predict import predict_heatmap
 from napari_lesion_points.store.cases import reference_grid
 from napari_lesion_points.store.volumes import write_volume
-from napari_lesion_points.workflow.heatmaps import candidate_points, describe_heatmap
+from napari_lesion_points.workflow.heatmaps import candidate_points, component_points, describe_heatmap
 from napari_lesion_points.workflow.models import describe_model
 from napari_lesion_points.workflow.specs import PredictSpec
 from napari_lesion_points.workflow.training import load_input, load_network
@@ -38,6 +40,7 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
     device = choose_device(spec.device)
     yield Started(spec.summary, device.label)
     card = describe_model(Path(spec.model))
+    label = Label(cast("Kind", card.label), card.decay, card.components)
     network = load_network(card)
     device.place(network)
     total = len(spec.cases)
@@ -62,13 +65,17 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
             remarks.append(f"{case.case}: {remark}")
         try:
             heatmap = predict_heatmap(
-                network, seen, card.patch_vox, peak_height(sigma), device, progress=partial(_go_on, should_stop)
+                network, seen, card.patch_vox, label.peak(sigma), device, progress=partial(_go_on, should_stop)
             )
         except _StoppedError:
             yield Finished("stopped", f"Stopped on request after {i - len(failed)} of {total} cases; those are kept.")
             return
-        found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
-        candidates = candidate_points(case.case, seen.grid, found, Recalibration(*card.recalibration))
+        if label.fitted:
+            found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
+            candidates = candidate_points(case.case, seen.grid, found, Recalibration(*card.recalibration))
+        else:
+            centers, score = components(label, heatmap, card.threshold, 2 * label.peak(sigma))
+            candidates = component_points(case.case, seen.grid, centers, score)
         path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
         on_case = _on_grid(Volume(heatmap, seen.grid), grid)
         write_volume(path, on_case, describe_heatmap(sigma_mm))

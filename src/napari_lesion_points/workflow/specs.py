@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
-from napari_lesion_points.workflow.models import JOB, RECIPES, RESUME, ModelCard, describe_model
+from napari_lesion_points.workflow.models import JOB, LABELS, RECIPES, RESUME, ModelCard, describe_model
 from napari_lesion_points.workflow.review import review_queue
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ DEFAULT_MINUTES = 10.0
 class SpecCase:
     """One case of a job: its files, its points (world mm, RAS+), and whether it is kept aside for validation.
 
-    `unknown_world` are candidates that nobody has judged: neither lesions nor background to a training.
+    `unknown_world` are candidates that nobody has judged: neither lesions nor background to a training. `mask` is the
+    file to learn a segmentation from.
     """
 
     case: str
@@ -44,6 +45,7 @@ class SpecCase:
     points_world: tuple[tuple[float, float, float], ...] = ()
     validation: bool = False
     unknown_world: tuple[tuple[float, float, float], ...] = ()
+    mask: str = ""
 
     @property
     def files(self) -> CaseFiles:
@@ -85,6 +87,8 @@ class TrainSpec:
         How to build and teach the network: one of `RECIPES`.
     any_subset : bool
         The network takes what a case has of the sequences.
+    label, decay, components : str, float, bool
+        What to draw and how to find lesions in it: see `learn.labels.Label`.
     resume : bool
         Continue the interrupted job whose state is in `out`.
     """
@@ -102,6 +106,9 @@ class TrainSpec:
     tolerance_mm: float = 6.0
     recipe: str = "fast"
     any_subset: bool = False
+    label: str = "heatmap"
+    decay: float = 2.0
+    components: bool = False
     resume: bool = False
 
     @property
@@ -142,7 +149,12 @@ def from_json(text: str) -> TrainSpec | PredictSpec:
     job = fields.pop("job")
     fields["cases"] = tuple(
         SpecCase(
-            c["case"], c["sequences"], _worlds(c["points_world"]), c["validation"], _worlds(c.get("unknown_world", []))
+            c["case"],
+            c["sequences"],
+            _worlds(c["points_world"]),
+            c["validation"],
+            _worlds(c.get("unknown_world", [])),
+            c.get("mask", ""),
         )
         for c in fields["cases"]
     )
@@ -170,6 +182,10 @@ def plan_training(
     seed: int = 0,
     tolerance_mm: float = 6.0,
     recipe: str | None = None,
+    label: str = "heatmap",
+    decay: float = 2.0,
+    components: bool = False,
+    masks: Mapping[str, Path] | None = None,
 ) -> TrainSpec:
     """Take a snapshot of a study's points as a training job.
 
@@ -196,6 +212,10 @@ def plan_training(
         See `TrainSpec`.
     recipe : str, optional
         By default that of `init`, or "fast".
+    label, decay, components
+        See `TrainSpec`.
+    masks : mapping of str to Path, optional
+        Lesion masks by case, for the label "segmentation".
 
     Raises
     ------
@@ -222,6 +242,8 @@ def plan_training(
         raise TrainingError(f"no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
     if parent and recipe not in (None, parent.recipe):
         raise TrainingError(f"{init} was trained by the recipe {parent.recipe}: leave the recipe out, or start anew.")
+    if label not in LABELS:
+        raise TrainingError(f"no label {label!r}; choose one of: {', '.join(LABELS)}.")
     aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
     named = list(dict.fromkeys(study.files_of(c).case for c in cases))
     usable = set(study.training_cases())
@@ -245,13 +267,21 @@ def plan_training(
         seen = set(parent.training_cases) if parent else set()
         aside = _hold_out([c for c in chosen if c not in seen], points, seed, of=len(chosen))
         chosen = [c for c in chosen if c not in aside]
+    masks = masks or {}
+    unmasked = [c for c in (*chosen, *aside) if label == "segmentation" and c not in masks]
+    if unmasked:
+        raise TrainingError(f"{', '.join(unmasked[:5])}: no lesion mask to learn a segmentation from; leave them out.")
     files = [study.files_of(c) for c in (*chosen, *aside)]
     unjudged = {c: [] if study.state(c) is CaseState.DONE else review_queue(study, [c]) for c in chosen}
     unknown = {c: tuple(p.world for p in some) for c, some in unjudged.items()}
     return TrainSpec(
         out=str(out),
         cases=tuple(
-            replace(_spec_case(f, parent, points[f.case], f.case in aside), unknown_world=unknown.get(f.case, ()))
+            replace(
+                _spec_case(f, parent, points[f.case], f.case in aside),
+                unknown_world=unknown.get(f.case, ()),
+                mask=str(masks.get(f.case, "")),
+            )
             for f in files
         ),
         sequences=parent.sequences if parent else _common_sequences(files),
@@ -261,6 +291,9 @@ def plan_training(
         spacing_mm=parent.spacing_mm if parent else None,
         init=str(init) if init else "",
         any_subset=parent.any_subset if parent else False,
+        label=label,
+        decay=decay,
+        components=components or label != "heatmap",
         device=device,
         seed=seed,
         tolerance_mm=tolerance_mm,

@@ -11,23 +11,26 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from napari_lesion_points import __version__
 from napari_lesion_points.core.events import Event, Finished, LossPoint, Progress, Started, Validation
+from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.heatmap import sigma_in_voxels
 from napari_lesion_points.core.preparation import NetworkInput, network_spacing, prepare_input
 from napari_lesion_points.core.records import utc_now
 from napari_lesion_points.errors import CheckpointError
 from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state, unpack, unpack_state
 from napari_lesion_points.learn.devices import choose_device
+from napari_lesion_points.learn.labels import Kind, Label
 from napari_lesion_points.learn.network import UNet, UNetConfig, fresh_network
 from napari_lesion_points.learn.recipes import recipe_named
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import read_sequences, reference_grid
+from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.workflow.models import (
     CARD,
     HISTORY,
@@ -57,6 +60,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     device = choose_device(spec.device)
     yield Started(spec.summary, device.label)
     parent = describe_model(Path(spec.init)) if spec.init else None
+    label = Label(cast("Kind", spec.label), spec.decay, spec.components)
     grids = [reference_grid(c.files_with(spec.sequences)) for c in spec.cases]
     if parent:
         spacing, sigma_mm = parent.working(grids)
@@ -70,7 +74,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         elapsed = time.monotonic() - started
         left = elapsed / i * (len(spec.cases) - i) if i else math.nan
         yield Progress("loading", i / len(spec.cases), elapsed, left, case.case)
-        cases.append(load_input(case, spec.sequences, spacing))
+        cases.append(_labelled(load_input(case, spec.sequences, spacing), case, label))
     training = [c for c, s in zip(cases, spec.cases, strict=True) if not s.validation]
     aside = [c for c, s in zip(cases, spec.cases, strict=True) if s.validation]
 
@@ -90,6 +94,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         epochs=spec.epochs,
         tolerance_mm=spec.tolerance_mm,
         seed=spec.seed,
+        label=label,
     )
     state = unpack_state(out / RESUME) if spec.resume else None
     begin = started - (state.elapsed_s if state else 0.0)
@@ -115,6 +120,9 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         recipe=spec.recipe,
         recalibration=parent.recalibration if parent else (1.0, 1.0, 0.0),
         init=spec.init,
+        label=spec.label,
+        decay=spec.decay,
+        components=spec.components,
         minutes=0.0,
         device=device.label,
         version=__version__,
@@ -167,6 +175,15 @@ def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float,
     images = np.zeros((len(sequences), *seen.foreground.shape), seen.images.dtype)
     images[[sequences.index(s) for s in files.sequences]] = seen.images
     return replace(seen, images=images)
+
+
+def _labelled(seen: NetworkInput, case: SpecCase, label: Label) -> NetworkInput:
+    """Add what the network is to draw, where that is not a heatmap of the points."""
+    if label.kind == "segmentation":
+        mask = read_labels(Path(case.mask))
+        share = Volume((mask.data != 0).astype(np.float32), mask.grid).resampled(seen.grid)
+        seen = replace(seen, target=share.data.astype(np.float16))
+    return replace(seen, target=label.target(seen))
 
 
 def load_network(card: ModelCard) -> UNet:

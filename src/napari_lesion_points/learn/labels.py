@@ -1,0 +1,121 @@
+"""Labels: what a network is taught to draw, and how lesions are found in what it draws.
+
+The paper compares its Gaussian heatmaps, in which candidates are fitted, with distance maps around the same points and
+with segmentation masks, in which a threshold leaves connected components (CC). CC can be applied to heatmaps, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from napari_lesion_points.core.components import detect_components
+from napari_lesion_points.core.dense_targets import euclidean_map, geodesic_map
+from napari_lesion_points.core.fitting import fit_gaussians
+from napari_lesion_points.core.heatmap import peak_height
+from napari_lesion_points.core.metrics import CaseDetections, figures_at, plateau
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_lesion_points.core.metrics import DetectionFigures
+    from napari_lesion_points.core.preparation import NetworkInput
+
+Kind = Literal["heatmap", "euclidean", "geodesic", "segmentation"]
+KINDS: tuple[Kind, ...] = ("heatmap", "euclidean", "geodesic", "segmentation")
+
+_TRIED = tuple(percent / 100 for percent in range(5, 100, 5))
+
+
+@dataclass(frozen=True)
+class Label:
+    """What to draw, and how to read it.
+
+    Parameters
+    ----------
+    kind : str
+        One of `KINDS`.
+    decay : float
+        Of the distance maps; the paper's p.
+    components : bool
+        Find lesions as connected components. Always so for all but the heatmap.
+    """
+
+    kind: Kind = "heatmap"
+    decay: float = 2.0
+    components: bool = False
+
+    @property
+    def fitted(self) -> bool:
+        """Whether lesions are found by fitting Gaussians."""
+        return self.kind == "heatmap" and not self.components
+
+    def peak(self, sigma_vox: ArrayLike) -> float:
+        """Return half of the most that a network can draw: see `heatmap_from_logits`."""
+        return peak_height(sigma_vox) if self.kind == "heatmap" else 0.5
+
+    @property
+    def positive_weight(self) -> float:
+        """How much more a lesion's voxel counts than background (paper: 3 for segmentations)."""
+        return 3.0 if self.kind == "segmentation" else 1.0
+
+    def target(self, case: NetworkInput) -> NDArray[np.float16] | None:
+        """Draw a case's target from its points; None for heatmaps, which are drawn per patch.
+
+        A segmentation has its target already: the mask is read beside the images.
+        """
+        centers, spacing = case.grid.to_voxel(case.points_world), case.grid.spacing
+        if self.kind == "euclidean":
+            return euclidean_map(case.foreground.shape, centers, spacing, self.decay).astype(np.float16)
+        if self.kind == "geodesic":
+            return geodesic_map(case.images, centers, spacing, self.decay).astype(np.float16)
+        return case.target if self.kind == "segmentation" else None
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What can be detected in one case's map: by threshold, or fitted once for all thresholds."""
+
+    case: str
+    truth_world: NDArray[np.floating]
+    by_threshold: dict[float, CaseDetections]
+
+
+def find(
+    label: Label, drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: tuple[float, float, float]
+) -> Found | CaseDetections:
+    """Find candidates in what a network drew for a case."""
+    if label.fitted:
+        found = fit_gaussians(drawn, sigma_vox)  # the floor of a prediction
+        return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
+    scale = 2 * label.peak(sigma_vox)
+    tried = {t: components(label, drawn, t, scale) for t in _TRIED}
+    return Found(
+        case.case,
+        case.points_world,
+        {
+            t: CaseDetections(case.case, case.grid.to_world(centers), score, case.points_world)
+            for t, (centers, score) in tried.items()
+        },
+    )
+
+
+def components(
+    label: Label, drawn: NDArray[np.float32], threshold: float, scale: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return centres (voxels) and scores in [0, 1] of the components above a threshold, as a share of `scale`."""
+    found = detect_components(drawn / scale, threshold, at_maximum=label.kind != "segmentation")
+    return found.centers_vox, np.clip(found.score, 0, 1)
+
+
+def choose_components(
+    found: Sequence[Found], tolerance_mm: float
+) -> tuple[float, DetectionFigures, list[CaseDetections]]:
+    """Choose the threshold of connected components; return it, its figures and what is detected there."""
+    tried = [(t, figures_at([f.by_threshold[t] for f in found], 0.0, tolerance_mm)) for t in _TRIED]
+    threshold, figures = plateau(tried)
+    return threshold, figures, [f.by_threshold[threshold] for f in found]
