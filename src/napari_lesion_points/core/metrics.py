@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: F1 values this close are no different on validation sets of the usual size.
-_F1_TIE = 0.01
+#: F1 values are no different when closer than this many standard errors, those of a proportion of the lesions.
+_TIE_ERRORS = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +194,7 @@ def best_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) -> tupl
 
 
 def operating_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[float, DetectionFigures]:
-    """Find a threshold for new cases: the middle of those whose F1 is as good as the best, to within `_F1_TIE`.
+    """Find a threshold for new cases: the middle of those whose F1 is as good as the best, to within chance.
 
     The single best threshold of a few dozen lesions is at the mercy of one of them; what lies amid equally good ones is
     not. Thresholds 0.05, 0.10, ... 0.95 are tried.
@@ -209,9 +209,11 @@ def operating_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) ->
 
 
 def plateau(tried: Sequence[tuple[float, DetectionFigures]]) -> tuple[float, DetectionFigures]:
-    """Return the middle one of the thresholds whose F1 is as good as the best, to within `_F1_TIE`."""
+    """Return the middle one of the thresholds whose F1 is as good as the best, to within `_TIE_ERRORS`."""
     best = max(figures.f1 for _, figures in tried)
-    good = [pair for pair in tried if pair[1].f1 >= best - _F1_TIE]
+    lesions = max(tried[0][1].tp + tried[0][1].fn, 1)
+    tie = _TIE_ERRORS * (best * (1 - best) / lesions) ** 0.5
+    good = [pair for pair in tried if pair[1].f1 >= best - tie]
     return good[(len(good) - 1) // 2]
 
 
