@@ -108,11 +108,12 @@ def rows() -> Iterator[Row]:
                 return np.asarray(SlidingWindowInferer(WINDOW)(torch.from_numpy(case.whole)[None], heatmap_of))
 
         def one_pass(case: Case) -> Array:
-            multiple = [(0, 0), *((0, -n % network.config.stride) for n in case.whole.shape[1:])]
+            shape = case.ours.foreground.shape
+            multiple = [(0, 0), *((0, -n % network.config.stride) for n in shape)]
             with torch.inference_mode():
-                heatmap = heatmap_of(torch.from_numpy(np.pad(case.whole, multiple))[None])[0, 0]
-            inside = np.asarray(heatmap)[tuple(slice(n) for n in case.whole.shape[1:])][case.box]
-            return case.in_whole(inside * case.ours.foreground)
+                images = torch.from_numpy(np.pad(case.ours.images, multiple)).float()[None]
+                heatmap = np.asarray(heatmap_of(images))[0, 0]
+            return case.in_whole(heatmap[tuple(slice(n) for n in shape)] * case.ours.foreground)
 
         anatomy = load_anatomy()
         patients = [simulate_patient(anatomy, seed, lesions=(4, 8)) for seed in range(1000, 1000 + PATIENTS)]

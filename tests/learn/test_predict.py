@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -108,13 +109,16 @@ def test_a_network_that_does_not_look_at_the_window_answers_as_for_the_whole_vol
 @pytest.mark.parametrize("shape", [(80, 96, 78), (16, 16, 16), (300, 9, 97), (17, 95, 40)])
 def test_large_windows_cover_the_volume_and_stay_within_bounds(shape: tuple[int, int, int]) -> None:
     shared, stride = (12, 12, 12), 8
-    size = predict._larger(shape, (48, 48, 48), shared, stride)
-    counts = [len(predict._starts(max(n, s), s, v)) for n, s, v in zip(shape, size, shared, strict=True)]
+    size = predict._larger(shape, shared, stride)
+    padded = [max(-(-n // stride) * stride, s) for n, s in zip(shape, size, strict=True)]
+    starts = [predict._starts(n, s, v, stride) for n, s, v in zip(padded, size, shared, strict=True)]
+    counts = [len(some) for some in starts]
+    assert all(a % stride == 0 for some in starts for a in some)
     assert all(s % stride == 0 and s <= predict.LARGEST_VOX for s in size)
-    for n, s, v, count in zip(shape, size, shared, counts, strict=True):
-        assert count * s - (count - 1) * v >= n
-        assert s < n / count + v + stride  # no larger than it must be
-    assert max(shape) <= 48 or max(counts) > 1  # two threads have a window each
+    for n, s, some in zip(padded, size, starts, strict=True):
+        assert (some[0], some[-1] + s) == (0, n)
+        assert all(b - a <= s - 12 for a, b in pairwise(some))  # as much in common as asked
+    assert (max(counts) == 1) == (max(shape) <= predict.LARGEST_VOX)
 
 
 def test_what_progress_raises_ends_the_prediction_at_once(make_case: MakeCase) -> None:

@@ -1,7 +1,8 @@
 """Whole-volume prediction by overlapping windows.
 
 A network that normalises over the patch it is given (InstanceNorm, GroupNorm) answers as in training only for windows
-of the training patch's size. Any other network gets larger ones, up to `LARGEST_VOX`: less is computed twice. Windows
+of the training patch's size. Any other network gets larger ones, up to `LARGEST_VOX`, that begin at multiples of its
+stride: less is computed twice, and what is computed twice comes out alike. Windows
 without foreground are skipped; where windows overlap, each counts more near its centre.
 
 On a CPU, windows run at once, `AT_ONCE` at most, each with its share of the threads; on two cores that is one thread
@@ -90,17 +91,19 @@ def predict_heatmap(
     network.eval()
     shape = case.foreground.shape
     shared = tuple(int(s * overlap) for s in size)
+    step = 1
     if not any(isinstance(m, _PER_PATCH) for m in network.modules()):
-        size = _larger(shape, size, shared, network.config.stride)
+        step = network.config.stride
+        size = _larger(shape, shared, step)
         network = _fused(network, torch.bfloat16 if device.half else torch.float32)
-    padded = tuple(max(n, s) for n, s in zip(shape, size, strict=True))
+    padded = tuple(max(-(-n // step) * step, s) for n, s in zip(shape, size, strict=True))
     images = case.images
     if padded != shape:
         images = np.pad(images, [(0, 0), *((0, p - n) for p, n in zip(padded, shape, strict=True))])
     source = torch.from_numpy(images)
     windows = [
         where
-        for corner in product(*(_starts(n, s, v) for n, s, v in zip(padded, size, shared, strict=True)))
+        for corner in product(*(_starts(n, s, v, step) for n, s, v in zip(padded, size, shared, strict=True)))
         if case.foreground[where := tuple(slice(a, a + s) for a, s in zip(corner, size, strict=True))].any()
     ]
     batch = device.windows
@@ -146,23 +149,22 @@ def _fused(network: UNet, precision: torch.dtype) -> UNet:
     return network
 
 
-def _larger(
-    shape: tuple[int, ...], size: tuple[int, ...], shared: tuple[int, ...], stride: int
-) -> tuple[int, int, int]:
-    """Return the size of windows that divide the volume evenly: at least two, for two threads to share."""
+def _larger(shape: tuple[int, ...], shared: tuple[int, ...], stride: int) -> tuple[int, int, int]:
+    """Return the size of windows that divide the volume evenly: a small one is one window, and exact."""
     counts = [max(1, math.ceil((n - v) / (LARGEST_VOX - v))) for n, v in zip(shape, shared, strict=True)]
-    longest = int(np.argmax(shape))
-    if shape[longest] > size[longest]:
-        counts[longest] = max(counts[longest], 2)
     edges = ((n + (count - 1) * v) / count for n, v, count in zip(shape, shared, counts, strict=True))
     i, j, k = (math.ceil(edge / stride) * stride for edge in edges)
     return i, j, k
 
 
-def _starts(length: int, window: int, shared: int) -> list[int]:
-    """First voxels of windows that cover `length` evenly and have at least `shared` voxels in common."""
-    count = math.ceil((length - window) / max(window - shared, 1)) + 1
-    return [int(a) for a in np.linspace(0, length - window, count).round()]
+def _starts(length: int, window: int, shared: int, step: int = 1) -> list[int]:
+    """First voxels of windows that cover `length` evenly and have at least `shared` voxels in common.
+
+    They are multiples of `step`, if `length - window` is. Pooling joins blocks of voxels: two windows of which one
+    begins in the middle of a block of the other give existence probabilities that differ by up to 0.1.
+    """
+    count = math.ceil((length - window) / max((window - shared) // step * step, step)) + 1
+    return [int(a) * step for a in np.linspace(0, (length - window) / step, count).round()]
 
 
 def _importance(size: tuple[int, ...]) -> NDArray[np.float32]:
