@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.testing import assert_array_equal
 from napari_lesion_points.core.events import CasePredicted, Finished
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.phantom import Anatomy, simulate_patient
+from napari_lesion_points.learn.checkpoint import unpack_state
 from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.store.volumes import write_volume
 from napari_lesion_points.workflow.jobs import run
@@ -50,7 +50,7 @@ def test_the_recipe_runs_stops_and_goes_on(anatomy: Anatomy, tmp_path: Path) -> 
     steps = [int(line.split("step ")[1].split(",")[0]) for line in (tmp_path / "log.txt").read_text().splitlines()]
     assert steps == sorted(steps)
     assert steps[-1] > steps[len(first) - 1]
-    assert json.loads((tmp_path / "model" / "model.json").read_text())["minutes"] > card.minutes > 0
+    assert unpack_state(tmp_path / "model" / RESUME).elapsed_s == pytest.approx(18, abs=9)  # both together
 
     patient = simulate_patient(anatomy, 5, varied=True, sequences=["FLAIR", "T2w"])
     for name, volume in patient.sequences.items():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 #: F1 values are no different when closer than this many standard errors, those of a proportion of the lesions.
 _TIE_ERRORS = 0.8
+_GREATEST_TIE = 0.05  # of a handful of lesions, which would make a plateau of everything
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +213,7 @@ def plateau(tried: Sequence[tuple[float, DetectionFigures]]) -> tuple[float, Det
     """Return the middle one of the thresholds whose F1 is as good as the best, to within `_TIE_ERRORS`."""
     best = max(figures.f1 for _, figures in tried)
     lesions = max(tried[0][1].tp + tried[0][1].fn, 1)
-    tie = _TIE_ERRORS * (best * (1 - best) / lesions) ** 0.5
+    tie = min(_TIE_ERRORS * (best * (1 - best) / lesions) ** 0.5, _GREATEST_TIE)
     good = [pair for pair in tried if pair[1].f1 >= best - tie]
     return good[(len(good) - 1) // 2]
 
