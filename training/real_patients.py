@@ -8,7 +8,7 @@ the lesions that were missed. The starter is fine-tuned on these, and tested on 
 without any click. A network from scratch learns from the same clicks. The threshold is the starter's, from simulated
 patients; nothing is chosen on a patient that is tested.
 
-Runs that DIR/runs.jsonl has are not repeated; DIR/clicks.png is drawn from them.
+Runs that DIR/runs.jsonl has are not repeated.
 
 Lesions of more than 500 mm³ count as confluent: their centre of mass is no place that a reader would click, and may be
 farther than the tolerance from any peak. They are scored as all others are; a second row of figures leaves them out,
@@ -72,7 +72,7 @@ class Result:
 
 
 def main() -> None:
-    """Read the command line, run what is missing, and draw."""
+    """Read the command line and run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, required=True)
     parser.add_argument("--masks", required=True)

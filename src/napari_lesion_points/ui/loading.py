@@ -40,10 +40,12 @@ class LoadedCase:
 def load(files: CaseFiles, heatmap: Path) -> LoadedCase:
     """Read a case and its heatmap, when there is one. Runs in a worker.
 
-    The worker also loads pandas, which napari's points layers need: the window would stand still for it.
+    The worker also loads pandas, which napari's points layers need, and SciPy's assignment, which the Review tab needs:
+    the window would stand still for them.
     """
     import pandas  # noqa: F401
 
+    import napari_lesion_points.core.matching  # noqa: F401
     from napari_lesion_points.store.cases import load_case
 
     shown = displayed(load_case(files))
