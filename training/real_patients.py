@@ -5,10 +5,10 @@
 STUDY holds two or more patients with lesion masks, which stand for the reader. For each ordered pair of patients, the
 starter proposes lesions on the first; the reader gives so many clicks: verdicts on the most uncertain candidates, then
 the lesions that were missed. The starter is fine-tuned on these, and tested on the second patient, as it is tested
-without any click. A network from scratch learns from the same clicks. The threshold is the starter's, from simulated
-patients; nothing is chosen on a patient that is tested.
+without any click. A network from scratch learns from the same clicks. Every model is tested at its own threshold: the
+starter's comes from simulated patients, and fine-tuning keeps it. Nothing is chosen on a patient that is tested.
 
-Runs that DIR/runs.jsonl has are not repeated.
+Results that DIR/results.jsonl has are not made again.
 
 Lesions of more than 500 mm³ count as confluent: their centre of mass is no place that a reader would click, and may be
 farther than the tolerance from any peak. They are scored as all others are; a second row of figures leaves them out,
@@ -19,15 +19,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import threading
+import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from napari_lesion_points.core.components import component_centres
+from napari_lesion_points.core.events import CasePredicted
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.matching import match_points
 from napari_lesion_points.core.metrics import (
@@ -38,6 +42,7 @@ from napari_lesion_points.core.metrics import (
     pooled_outcomes,
 )
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Verdict
+from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_labels
@@ -54,13 +59,17 @@ SIZES_MM3 = ((3, 10), (11, 50), (51, 500), (501, 10**9))
 
 @dataclass(frozen=True)
 class Result:
-    """One model on one patient. `clicks` is 0 for the starter; `trained_on` is then ""."""
+    """One model on one patient.
+
+    `wanted` is the number of clicks asked for, None for all that the patient needs; `clicks` is how many were given.
+    The model as it is, without clicks, has 0 and `trained_on` "". `init` is "" for training from scratch.
+    """
 
     tested_on: str
     trained_on: str
     init: str
+    wanted: int | None
     clicks: int
-    complete: bool
     threshold: float
     f1: float
     precision: float
@@ -82,11 +91,10 @@ def main() -> None:
     arguments = parser.parse_args()
     bench = Bench(arguments.study, arguments.masks, arguments.out, arguments.model, arguments.minutes)
     for patient in bench.patients:
-        bench.test(arguments.model, patient)
+        bench.test_untouched(patient)
     for first, second in permutations(bench.patients, 2):
-        for clicks in CLICKS:
-            for init in (arguments.model, ""):
-                bench.learn(init, first, clicks, second)
+        for wanted in CLICKS:
+            bench.learn(first, wanted, second)
 
 
 class Bench:
@@ -98,7 +106,7 @@ class Bench:
         self.masks = {c: next(read_labels(p) for p in sorted(study.glob(masks)) if c in p.name) for c in self.patients}
         self.study, self.out, self.model, self.minutes = study, out, model, minutes
         out.mkdir(parents=True, exist_ok=True)
-        self.log = out / "runs.jsonl"
+        self.log = out / "results.jsonl"
 
     def results(self) -> list[Result]:
         """Return what is there."""
@@ -106,87 +114,71 @@ class Bench:
             return []
         return [Result(**json.loads(line)) for line in self.log.read_text(encoding="utf-8").splitlines()]
 
-    def test(
-        self, model: str, patient: str, trained_on: str = "", init: str = "", clicks: int = 0, complete: bool = False
-    ) -> None:
-        """Predict a patient and keep the figures."""
-        have = {(r.tested_on, r.trained_on, r.init, r.clicks, r.complete) for r in self.results()}
-        if (patient, trained_on, init, clicks, complete) in have:
+    def test_untouched(self, patient: str) -> None:
+        """Test the model on a patient, without any click."""
+        if not self._has(patient, "", self.model, 0):
+            self._test(Path(self.model), patient, "", self.model, 0, 0)
+
+    def learn(self, first: str, wanted: int | None, second: str) -> None:
+        """Let the reader click on the first patient, train from the model and from scratch, test on the second."""
+        missing = [init for init in (self.model, "") if not self._has(second, first, init, wanted)]
+        if not missing:
             return
-        found = self.out / "found" / f"{patient}-{trained_on}-{Path(init).name}-{clicks}-{complete}"
-        spec = plan_prediction([self.files[patient]], model=Path(model), heatmaps=found)
-        candidates = [c for event in run(spec) if hasattr(event, "candidates") for c in event.candidates]
-        threshold = (
-            describe_model(Path(self.model)).threshold
-            if init or not trained_on
-            else describe_model(Path(model)).threshold
-        )
-        result = self._judge(patient, candidates, threshold, trained_on, init, clicks, complete)
+        how_many = "all" if wanted is None else str(wanted)
+        with tempfile.TemporaryDirectory() as store, Study.open(self.study, Path(store), reader="masks") as study:
+            clicks = self._click(study, first, wanted)
+            for init in missing:
+                out = self.out / "models" / f"{first}-{how_many}-{Path(init).name or 'scratch'}"
+                start = Path(init) if init else None
+                try:
+                    spec = plan_training(study, out=out, cases=[first], minutes=self.minutes, init=start)
+                except LesionPointsError as error:  # no lesion among so few clicks
+                    print(f"{first}, {how_many} clicks, from {init or 'scratch'}: {error}", flush=True)
+                    continue
+                for _ in run(spec):
+                    pass
+                self._test(out, second, first, init, wanted, clicks)
+
+    def _has(self, tested_on: str, trained_on: str, init: str, wanted: int | None) -> bool:
+        key = tested_on, trained_on, init, wanted
+        return any((r.tested_on, r.trained_on, r.init, r.wanted) == key for r in self.results())
+
+    def _test(self, model: Path, patient: str, trained_on: str, init: str, wanted: int | None, clicks: int) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            spec = plan_prediction([self.files[patient]], model=model, heatmaps=Path(folder))
+            candidates = [c for e in run(spec) if isinstance(e, CasePredicted) for c in e.candidates]
+        result = Result(
+            tested_on=patient, trained_on=trained_on, init=init, wanted=wanted, clicks=clicks,
+            **self._figures(patient, candidates, describe_model(model).threshold),
+        )  # fmt: skip
         with self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(result)) + "\n")
         print(result, flush=True)
 
-    def learn(self, init: str, first: str, clicks: int | None, second: str) -> None:
-        """Let the reader click on the first patient, train, and test on the second."""
-        complete = clicks is None
-        name = f"{first}-{Path(init).name or 'scratch'}-{'all' if complete else clicks}"
-        with Study.open(self.study, self.out / "stores" / f"{first}-{clicks}", reader="masks") as study:
-            given = self._click(study, first, clicks)
-            spec = plan_training(
-                study,
-                out=self.out / "models" / name,
-                cases=[first],
-                minutes=self.minutes,
-                init=Path(init) if init else None,
-            )
-        have = {(r.tested_on, r.trained_on, r.init, r.clicks, r.complete) for r in self.results()}
-        if (second, first, init, given, complete) in have:
-            return
-        for _ in run(spec):
-            pass
-        self.test(spec.out, second, first, init, given, complete)
-
-    def _click(self, study: Study, case: str, clicks: int | None) -> int:
+    def _click(self, study: Study, case: str, wanted: int | None) -> int:
         """Give verdicts on proposals, then add what was missed; return how many clicks that took."""
-        if not study.candidates(case):
-            spec = plan_prediction([self.files[case]], model=Path(self.model), heatmaps=study.heatmap_path(case).parent)
-            for _ in storing(study, run(spec, threading.Event()), self.model):
-                pass
-        truth = component_centres(self.masks[case]).centers_world
-        given = len([c for c in study.candidates(case) if c.verdict is not Verdict.NONE])
-        if given or study.annotations(case):  # by an earlier call
-            return max(given + len([a for a in study.annotations(case) if a.origin != "model"]), clicks or 0)
+        spec = plan_prediction([self.files[case]], model=Path(self.model), heatmaps=study.heatmap_path(case).parent)
+        for _ in storing(study, run(spec), self.model):
+            pass
+        truth = np.asarray(component_centres(self.masks[case]).centers_world)
         queue = review_queue(study, [case])
         pairs = dict(match_points([c.world for c in queue], truth, TOLERANCE_MM).pairs)
-        left = clicks if clicks is not None else 10**6
+        changes: list[Callable[[], Change]] = []
         for i, candidate in enumerate(queue):
-            if not left:
-                break
             if i in pairs:
-                x, y, z = (float(v) for v in truth[pairs[i]])
-                study.apply(verdict_change(study, candidate, Verdict.MOVED, (x, y, z)))
+                place = as_world(truth[pairs[i]])
+                changes.append(partial(verdict_change, study, candidate, Verdict.MOVED, place))
             else:
-                study.apply(verdict_change(study, candidate, Verdict.REJECTED))
-            left -= 1
-        for k in sorted(set(range(len(truth))) - set(pairs.values())):
-            if left:
-                x, y, z = (float(v) for v in truth[k])
-                study.apply(Change.adding(LesionPoint(case, (x, y, z))))
-                left -= 1
-        if clicks is None:
+                changes.append(partial(verdict_change, study, candidate, Verdict.REJECTED))
+        missed = sorted(set(range(len(truth))) - set(pairs.values()))
+        changes += [partial(Change.adding, LesionPoint(case, as_world(truth[k]))) for k in missed]
+        for change in changes[:wanted]:
+            study.apply(change())
+        if wanted is None:
             study.set_state(case, CaseState.DONE)
-        return (clicks if clicks is not None else 10**6) - left
+        return len(changes[:wanted])
 
-    def _judge(
-        self,
-        case: str,
-        candidates: list[LesionPoint],
-        threshold: float,
-        trained_on: str,
-        init: str,
-        clicks: int,
-        complete: bool,
-    ) -> Result:
+    def _figures(self, case: str, candidates: list[LesionPoint], threshold: float) -> dict[str, Any]:
         mask = self.masks[case]
         found = component_centres(mask)
         mm3 = found.sizes * float(np.prod(mask.grid.spacing))
@@ -205,21 +197,16 @@ class Bench:
         confluent = mm3 > CONFLUENT_MM3
         inside = self._in_confluent(mask, places)
         others = CaseDetections(case, places[~inside], existence[~inside], truth[~confluent])
-        return Result(
-            tested_on=case,
-            trained_on=trained_on,
-            init=init,
-            clicks=clicks,
-            complete=complete,
-            threshold=threshold,
-            f1=round(figures.f1, 3),
-            precision=round(figures.precision, 3),
-            recall=round(figures.recall, 3),
-            ece=round(ece, 3),
-            best_f1=round(best_threshold([everything], TOLERANCE_MM)[1].f1, 3),
-            f1_without_confluent=round(figures_at([others], threshold, TOLERANCE_MM).f1, 3),
-            recall_by_size=by_size,
-        )
+        return {
+            "threshold": threshold,
+            "f1": round(figures.f1, 3),
+            "precision": round(figures.precision, 3),
+            "recall": round(figures.recall, 3),
+            "ece": round(ece, 3),
+            "best_f1": round(best_threshold([everything], TOLERANCE_MM)[1].f1, 3),
+            "f1_without_confluent": round(figures_at([others], threshold, TOLERANCE_MM).f1, 3),
+            "recall_by_size": by_size,
+        }
 
     def _in_confluent(self, mask: Volume, places: np.ndarray) -> np.ndarray:
         """Whether a place lies in, or within 2 mm of, a confluent lesion."""
@@ -230,6 +217,12 @@ class Bench:
         near = ndimage.distance_transform_edt(~confluent, sampling=mask.grid.spacing) <= 2
         at = np.clip(mask.grid.to_voxel(places).round().astype(int), 0, np.array(mask.grid.shape) - 1)
         return np.asarray(near[tuple(at.T)])
+
+
+def as_world(place: np.ndarray) -> tuple[float, float, float]:
+    """Return a place as plain numbers."""
+    x, y, z = place.tolist()
+    return x, y, z
 
 
 if __name__ == "__main__":
