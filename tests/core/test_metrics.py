@@ -17,8 +17,10 @@ from napari_lesion_points.core.metrics import (
     binary_entropy,
     expected_calibration_error,
     figures_at,
+    froc,
     operating_threshold,
     pooled_outcomes,
+    recall_by_size,
     reliability_curve,
 )
 
@@ -179,3 +181,28 @@ def test_empty_bins_and_no_candidates_have_no_figures() -> None:
 def test_calibration_needs_an_outcome_for_each_existence() -> None:
     with pytest.raises(ValueError, match="2 values and is_true 1"):
         reliability_curve([0.1, 0.2], [True])
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2))
+def test_the_free_response_curve_is_that_of_all_thresholds(seed: int, decimals: int) -> None:
+    cases = random_cases(seed, decimals)
+    if not cases:
+        with pytest.raises(ValueError, match="at least one case"):
+            froc(cases, TOLERANCE_MM)
+        return
+    false_positives, recall = froc(cases, TOLERANCE_MM)
+    levels = sorted({e for c in cases for e in c.existence}, reverse=True)
+    slow = [figures_at(cases, t, TOLERANCE_MM) for t in [2.0, *levels]]
+    assert_allclose(false_positives * len(cases), [f.fp for f in slow])
+    if sum(len(c.truth_world) for c in cases):
+        assert_allclose(recall, [f.tp / (f.tp + f.fn) for f in slow])
+    assert np.all(np.diff(false_positives) >= 0)
+
+
+def test_recall_is_counted_by_size() -> None:
+    truth = np.array([[0.0, 0, 0], [50, 0, 0], [100, 0, 0], [150, 0, 0]])
+    case = CaseDetections("sub-1", truth[[0, 2]], np.array([0.9, 0.3]), truth)
+    sizes = [[5, 10, 30, 200]]
+    assert recall_by_size([case], sizes, 0.5, TOLERANCE_MM) == [(1, 2), (0, 1), (0, 1)]
+    assert recall_by_size([case], sizes, 0.2, TOLERANCE_MM) == [(1, 2), (1, 1), (0, 1)]
+    assert recall_by_size([], [], 0.2, TOLERANCE_MM) == [(0, 0)] * 3

@@ -233,6 +233,67 @@ def pooled_outcomes(cases: Sequence[CaseDetections], tolerance_mm: float) -> tup
     return np.concatenate([np.empty(0), *(c.existence for c in cases)]), np.concatenate([np.empty(0, bool), *outcomes])
 
 
+def froc(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[Array, Array]:
+    """Return the free-response curve: false positives per case and recall, as the threshold falls.
+
+    Returns
+    -------
+    false_positives, recall : (T,) float
+        Ascending, from no detection to all; recall is NaN where there are no lesions.
+
+    Raises
+    ------
+    ValueError
+        If there is no case.
+    """
+    if not cases:
+        raise ValueError("a curve needs at least one case.")
+    existence = np.concatenate([c.existence for c in cases])
+    order = np.argsort(-existence)
+    new_pairs = np.concatenate([_new_pairs(c, tolerance_mm) for c in cases])[order]
+    tp = np.concatenate([[0], np.cumsum(new_pairs, dtype=int)])
+    levels = np.concatenate([[np.inf], existence[order], [-1.0]])
+    at = np.flatnonzero(levels[:-1] > levels[1:])  # no threshold parts candidates of equal existence
+    lesions = sum(len(c.truth_world) for c in cases)
+    return (at - tp[at]) / len(cases), tp[at] / (lesions or np.nan)
+
+
+def recall_by_size(
+    cases: Sequence[CaseDetections],
+    sizes: Sequence[ArrayLike],
+    threshold: float,
+    tolerance_mm: float,
+    bins: Sequence[tuple[float, float]] = ((3, 10), (11, 50), (51, np.inf)),
+) -> list[tuple[int, int]]:
+    """Count the lesions found, and all of them, by size: the paper's small, medium and large by default.
+
+    Parameters
+    ----------
+    cases : sequence of CaseDetections
+        Candidates and truth.
+    sizes : sequence of (M,) int
+        Voxels of each true lesion, by case.
+    threshold, tolerance_mm
+        See `figures_at`.
+    bins : sequence of (float, float)
+        Smallest and largest size of each class, both included.
+
+    Returns
+    -------
+    list of (int, int)
+        Found and all lesions of each class.
+    """
+    counts = np.zeros((len(bins), 2), int)
+    for c, own in zip(cases, sizes, strict=True):
+        own_sizes, found = np.asarray(own), np.zeros(len(c.truth_world), bool)
+        detected = np.asarray(c.centers_world)[c.existence >= threshold]
+        found[match_points(detected, c.truth_world, tolerance_mm).pairs[:, 1]] = True
+        for k, (low, high) in enumerate(bins):
+            some = (own_sizes >= low) & (own_sizes <= high)
+            counts[k] += (found & some).sum(), some.sum()
+    return [(int(a), int(b)) for a, b in counts]
+
+
 def reliability_curve(existence: ArrayLike, is_true: ArrayLike, bins: int = 10) -> ReliabilityCurve:
     """Bin candidates by existence into `bins` bins of equal width over [0, 1].
 

@@ -1,0 +1,59 @@
+"""How far figures would move with other patients: bootstrap intervals, drawn by patient, not by lesion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_lesion_points.core.metrics import figures_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_lesion_points.core.metrics import CaseDetections
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure's central interval over bootstrap samples."""
+
+    low: float
+    high: float
+
+
+def bootstrap_figures(
+    cases: Sequence[CaseDetections],
+    threshold: float,
+    tolerance_mm: float,
+    *,
+    confidence: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return intervals of F1, precision and recall at one threshold, by resampling patients (Efron's percentiles).
+
+    Lesions of one patient stand or fall together, so patients are drawn. Samples without lesions and detections count
+    as figures of 1, as `DetectionFigures` has it. Without cases every interval is (NaN, NaN).
+    """
+    if not cases:
+        return {name: Interval(float("nan"), float("nan")) for name in ("f1", "precision", "recall")}
+    each = [figures_at([c], threshold, tolerance_mm) for c in cases]
+    counts = np.array([[f.tp, f.fp, f.fn] for f in each])
+    drawn = np.random.default_rng(seed).integers(len(cases), size=(samples, len(cases)))
+    tp, fp, fn = counts[drawn].sum(axis=1).T
+    none = fp + fn == 0
+    figures = {
+        "f1": _share(2 * tp, 2 * tp + fp + fn, none),
+        "precision": _share(tp, tp + fp, none),
+        "recall": _share(tp, tp + fn, none),
+    }
+    tails = (1 - confidence) / 2, (1 + confidence) / 2
+    return {name: Interval(*map(float, np.quantile(values, tails))) for name, values in figures.items()}
+
+
+def _share(part: NDArray[np.int_], whole: NDArray[np.int_], none: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(whole > 0, part / np.maximum(whole, 1), none.astype(float))
