@@ -14,7 +14,7 @@ from napari_lesion_points.core.records import CONSENSUS, CaseState, Change, Lesi
 from napari_lesion_points.errors import OutputError, StudyError
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow.agreement import ALL_CASES, COLUMNS, study_agreement, write_agreement
-from napari_lesion_points.workflow.consensus import Difference, Keep, differences, settle
+from napari_lesion_points.workflow.consensus import Difference, Keep, differences, settlement
 from napari_lesion_points.workflow.exchange import export_study
 from napari_lesion_points.workflow.review import verdict_change
 
@@ -46,6 +46,12 @@ def judge(study: Study, reader: str, verdicts: str) -> None:
         if word != ".":
             verdict = Verdict.ACCEPTED if word == "+" else Verdict.REJECTED
             reading.apply(verdict_change(reading, candidate, verdict))
+
+
+def settle(study: Study, difference: Difference, keep: Keep) -> Change:
+    change = settlement(study, difference, keep)
+    study.of(CONSENSUS).apply(change)
+    return change
 
 
 def places(study: Study) -> list[float]:

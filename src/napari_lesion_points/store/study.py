@@ -135,8 +135,8 @@ class Study:
         dataset = root.parent if root.is_file() else root
         found = find_cases(root, images)
         reader = reader.strip() or _account()
-        if blind and reader in (SHARED, CONSENSUS):
-            raise StudyError(f"nobody can read blind as {reader!r}: it names what several do. Choose another --reader.")
+        if blind:
+            _require_own(reader)
         url = database_url(str(store)) if isinstance(store, str) else None
         chosen, option = (files, "--files") if url else (store and Path(store), "--store")
         folder = chosen.expanduser().resolve() if chosen else dataset / "derivatives" / "lesion-points"
@@ -150,26 +150,22 @@ class Study:
             ) from error
         study = cls(root, folder, Database(url or folder / "study.sqlite"), reader, found)
         study.images = tuple(images)
-        return study.of(reader, blind=True) if blind else study
+        return study.read_blind(reader) if blind else study
 
-    def of(self, reading: str, reader: str = "", *, blind: bool = False) -> Self:
+    def of(self, reading: str, reader: str = "") -> Self:
         """Return the same study open in another reading, and, if named, under another reader's name.
 
         Only a reader's own reading is written to, beside the shared one and the consensus.
-
-        Raises
-        ------
-        StudyError
-            If `blind`, and the reader's name stands for a reading that several share.
         """
-        if blind and reading in (SHARED, CONSENSUS):
-            raise StudyError(
-                f"nobody can read blind as {reading!r}: it names what several do. Choose another --reader."
-            )
         other = copy(self)
         other.reading = reading
         other.reader = reader or self.reader
         return other
+
+    def read_blind(self, reader: str) -> Self:
+        """Return the same study open in a reader's own reading; StudyError if the name is that of a common one."""
+        _require_own(reader)
+        return self.of(reader, reader)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -386,6 +382,11 @@ class Study:
 def _count(rows: sql.Subquery, *more: sql.ColumnElement[Any]) -> sql.Select[Any]:
     """Case and number of rows, by case."""
     return sql.select(rows.c.case, sql.func.count(), *more).group_by(rows.c.case)
+
+
+def _require_own(reader: str) -> None:
+    if reader in (SHARED, CONSENSUS):
+        raise StudyError(f"nobody can read blind as {reader!r}: it names what several do. Choose another --reader.")
 
 
 def _describe(path: Path) -> None:

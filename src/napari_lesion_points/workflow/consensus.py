@@ -140,17 +140,12 @@ def begin_consensus(
         yield case, differences(study, first, second, case, tolerance_mm)
 
 
-def settle(study: Study, difference: Difference, keep: Keep) -> Change:
-    """Decide a difference, once or anew, and return the change that was applied to the consensus.
+def settlement(study: Study, difference: Difference, keep: Keep) -> Change:
+    """Return the change, to be applied to the consensus, that decides a difference, once or anew.
 
     To keep a reader's is to follow that reader: where they have no point, there is no lesion.
-
-    Raises
-    ------
-    StudyError
-        If somebody else has decided meanwhile.
     """
-    consensus, points = study.of(CONSENSUS), difference.points
+    points = difference.points
     case = points[0].case
     kept = {
         Keep.FIRST: [difference.first],
@@ -158,7 +153,7 @@ def settle(study: Study, difference: Difference, keep: Keep) -> Change:
         Keep.BOTH: [difference.first, difference.second],
         Keep.NONE: [],
     }[keep]
-    stored = {a.id: a for a in consensus.annotations(case)}
+    stored = {a.id: a for a in study.of(CONSENSUS).annotations(case)}
     edits, verdicts = {}, {}
     for point in points:
         verdict = Verdict.ACCEPTED if point in kept else Verdict.REJECTED
@@ -167,9 +162,7 @@ def settle(study: Study, difference: Difference, keep: Keep) -> Change:
         verdicts[point.id] = (point, judged)
         if stored.get(point.id) != wanted:
             edits[point.id] = (stored.get(point.id), wanted)
-    change = Change(case, keep.value, edits, verdicts)
-    consensus.apply(change)
-    return change
+    return Change(case, keep.value, edits, verdicts)
 
 
 def _proposed(
