@@ -231,11 +231,12 @@ class Study:
         with self._database.transaction() as connection:
             known = {row.case: (CaseState(row.state), row.note) for row in connection.execute(mine)}
             annotated = {row[0]: row[1] for row in connection.execute(_count(annotations))}
-            proposed = {row[0]: row[1:] for row in connection.execute(_count(candidates, reviewed))}
+            proposed = {row[0]: (row[1], row[2]) for row in connection.execute(_count(candidates, reviewed))}
         summaries = []
         for case in self.case_names:
             state, note = known.get(case, (CaseState.NEW, ""))
-            summaries.append(CaseSummary(case, state, annotated.get(case, 0), *proposed.get(case, (0, 0)), note))
+            found, judged = proposed.get(case, (0, 0))
+            summaries.append(CaseSummary(case, state, annotated.get(case, 0), found, judged, note))
         return tuple(summaries)
 
     def annotations(self, case: str | None = None) -> tuple[LesionPoint, ...]:
@@ -356,7 +357,7 @@ class Study:
             )
         if len({c.id for c in candidates}) < len(candidates):
             raise StudyError(f"candidates of {case} share an id. Give each its own.")
-        run = {"case": case, "model": model, "sigma_mm": sigma_mm, "reader": self.reader}
+        run: dict[str, str | float] = {"case": case, "model": model, "sigma_mm": sigma_mm, "reader": self.reader}
         with self._database.transaction(write=True) as connection:
             insert_run(connection, reading, run, candidates)
 

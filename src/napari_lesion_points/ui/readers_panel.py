@@ -45,9 +45,10 @@ class ReadersPanel(Section):
         )
         self.save = button("Save table…", self._ask_file, "The same as a CSV")
         self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels([name for name, _ in _COLUMNS])
-        for column, (_, tip) in enumerate(_COLUMNS):
-            self.table.horizontalHeaderItem(column).setToolTip(tip)
+        for column, (name, tip) in enumerate(_COLUMNS):
+            heading = QTableWidgetItem(name)
+            heading.setToolTip(tip)
+            self.table.setHorizontalHeaderItem(column, heading)
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
