@@ -26,7 +26,10 @@ from napari_lesion_points.store.volumes import read_volume, write_volume
 from napari_lesion_points.workflow.models import describe_model
 
 MASKS = "derivatives/masks/*_mask.nii.gz"
-COMMANDS = {"demo", "open", "simulate", "points", "import", "train", "predict", "detect", "evaluate", "export"}
+COMMANDS = {
+    "demo", "open", "simulate", "points", "import", "train", "predict", "detect", "evaluate", "export", "agreement",
+    "consensus",
+}  # fmt: skip
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -108,6 +111,8 @@ def test_help_names_every_command(invoke: Invoke) -> None:
         ("evaluate", "--candidates", "c", "--truth", "t", "--out", "o", "--tolerance-mm", "-1"),
         ("export", "study", "--out", "o", "--format", "xml"),
         ("train", "study", "--out", "o", "--seed", "-1"),
+        ("consensus", "study", "--readers", "ada"),
+        ("open", "study", "--blind", "--reading", "ada"),
     ],
 )
 def test_wrong_usage(
@@ -133,6 +138,10 @@ def test_what_goes_wrong_is_one_line_and_1(invoke: Invoke, study: Path, tmp_path
         (("predict", study, "--model", tmp_path / "m", "--out", tmp_path, *store), "holds no model"),
         (("detect", tmp_path / "h.nii.gz", "--out", tmp_path / "c.csv"), "no such file"),
         (("import", study, tmp_path / "p.csv", *store), "cannot be read"),
+        (("export", study, "--out", tmp_path, "--store", "mysql://server/d"), "names mysql"),
+        (("export", study, "--out", tmp_path, "--reading", "eve", *store), "nothing was read by 'eve'"),
+        (("agreement", study, "--out", tmp_path / "a.csv", *store), "needs two readers"),
+        (("consensus", study, "--readers", "ada,eve", *store), "no case has been begun by both ada and eve"),
         (("evaluate", "--candidates", tmp_path / "c", "--truth", tmp_path / "t", "--out", tmp_path), "cannot be read"),
     ):
         result = invoke(*arguments)
@@ -166,6 +175,40 @@ def test_points_from_masks_then_export_then_import(invoke: Invoke, study: Path, 
     slicer = tmp_path / "slicer" / "sub-01.mrk.json"
     second = invoke("import", study, slicer, "--case", "sub-01", *other)
     assert (second.code, second.out) == (0, "nothing new\n")
+
+
+def test_two_blind_readers_their_agreement_and_their_consensus(
+    invoke: Invoke, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LESION_POINTS_STORE", str(tmp_path / "store"))
+    ada = invoke("points", study, "--from-masks", MASKS, "--reader", "ada", "--blind")
+    assert ada.code == 0
+    half = tmp_path / "half.csv"
+    lines = (study / "truth.csv").read_text().splitlines(keepends=True)
+    half.write_text("".join(lines[:3]))  # the header, and two of sub-01's three
+    assert invoke("import", study, half, "--reader", "bob", "--blind").out == "sub-01: 2 new\n"
+
+    compared = invoke("agreement", study, "--out", tmp_path / "agreement.csv")
+    assert compared.code == 0
+    assert compared.out.startswith("ada, bob: F1 0.80, 2 matched, 1 and 0 of one alone")
+    with (tmp_path / "agreement.csv").open(newline="") as file:
+        assert [row["case"] for row in csv.DictReader(file)] == ["sub-01", "all cases"]
+
+    begun = invoke("consensus", study, "--readers", "ada,bob", "--reader", "carol")
+    assert (begun.code, begun.out) == (0, "sub-01: 1 difference, 1 to settle\n")
+
+    def exported(*which: str) -> int:
+        result = invoke("export", study, "--out", tmp_path / "out", *which)
+        assert result.code == 0
+        return len(read_points(tmp_path / "out" / "points.csv"))
+
+    assert [exported(), exported("--reading", "ada"), exported("--reading", "bob")] == [0, 9, 2]
+    assert exported("--reading", "consensus") == 2
+    assert invoke("export", study, "--out", tmp_path / "out", "--format", "history").code == 0
+    with (tmp_path / "out" / "history.csv").open(newline="") as file:
+        assert {(row["reader"], row["reading"]) for row in csv.DictReader(file)} == {
+            ("ada", "ada"), ("bob", "bob"), ("carol", "consensus"),
+        }  # fmt: skip
 
 
 def test_detect_then_evaluate(invoke: Invoke, study: Path, tmp_path: Path) -> None:

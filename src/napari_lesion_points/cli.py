@@ -44,9 +44,28 @@ StudyArgument = Annotated[
     Path, typer.Argument(metavar="STUDY", help="BIDS dataset, folder of case folders, or images.")
 ]
 StoreOption = Annotated[
-    Path | None, typer.Option("--store", help="Where to keep points and models; for a study on a read-only share.")
+    str,
+    typer.Option(
+        "--store",
+        envvar="LESION_POINTS_STORE",
+        metavar="DIR|URL",
+        help="Where to keep points and models; for a study on a read-only share. Or postgresql://USER@HOST/DATABASE.",
+    ),
+]
+FilesOption = Annotated[
+    Path | None,
+    typer.Option("--files", envvar="LESION_POINTS_FILES", help="Where to keep models, when the store is a URL."),
 ]
 ReaderOption = Annotated[str, typer.Option("--reader", help="Your name; by default that of your account.")]
+BlindOption = Annotated[
+    bool, typer.Option("--blind", help="See and make only points and verdicts of your own, not those of all.")
+]
+ReadingOption = Annotated[
+    str,
+    typer.Option(
+        "--reading", help="Whose points: a blind reader's, or consensus; by default those of all.", metavar="NAME"
+    ),
+]
 CasesOption = Annotated[str, typer.Option("--cases", help="Only these, separated by commas.", metavar="A,B")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 
@@ -116,17 +135,19 @@ def demo(
 @app.command("open")
 def open_study(
     study: StudyArgument,
-    store: StoreOption = None,
+    store: StoreOption = "",
+    files: FilesOption = None,
     reader: ReaderOption = "",
+    blind: BlindOption = False,
+    reading: ReadingOption = "",
     case: Annotated[str, typer.Option(help="Case to show first.")] = "",
     review: Annotated[bool, typer.Option("--review", help="Begin with the most uncertain candidate.")] = False,
 ) -> None:
     """Open a study in napari."""
-    from napari_lesion_points.store.cases import find_cases
     from napari_lesion_points.ui import app as window
 
-    find_cases(study)  # says what is wrong before a window appears
-    window.open_study(study, store, reader, case or None, review)
+    opened = _open(study, store, files, reader, blind=blind, reading=reading)  # what is wrong is said before a window
+    window.open_study(opened, case or None, review)
 
 
 @app.command()
@@ -154,13 +175,15 @@ def simulate(
 def points(
     study: StudyArgument,
     from_masks: Annotated[str, typer.Option("--from-masks", metavar="GLOB", help="Masks, relative to the study.")],
-    store: StoreOption = None,
+    store: StoreOption = "",
+    files: FilesOption = None,
     reader: ReaderOption = "",
+    blind: BlindOption = False,
 ) -> None:
     """Turn lesion masks into points, one per lesion; a case with an empty mask is done, without lesions."""
     from napari_lesion_points.workflow.exchange import points_from_masks
 
-    with _open(study, store, reader) as opened:
+    with _open(study, store, files, reader, blind=blind) as opened:
         for read in points_from_masks(opened, from_masks):
             count = f"{read.points} point{'' if read.points == 1 else 's'}" if read.points else "no lesions"
             typer.echo(f"{read.case}: {count} ({read.path.name})")
@@ -171,13 +194,15 @@ def import_file(
     study: StudyArgument,
     file: Annotated[Path, typer.Argument(help="Our CSV or JSON, or 3D Slicer's .mrk.json or .fcsv.")],
     case: Annotated[str, typer.Option(help="Needed for 3D Slicer's files.")] = "",
-    store: StoreOption = None,
+    store: StoreOption = "",
+    files: FilesOption = None,
     reader: ReaderOption = "",
+    blind: BlindOption = False,
 ) -> None:
     """Add the points of a file to a study."""
     from napari_lesion_points.workflow.exchange import import_points
 
-    with _open(study, store, reader) as opened:
+    with _open(study, store, files, reader, blind=blind) as opened:
         changes = import_points(opened, file, case or None)
         for change in changes:
             typer.echo(f"{change.case}: {len(change.annotations)} new")
@@ -212,7 +237,9 @@ def train(
     device: DeviceOption = "auto",
     seed: Annotated[int, typer.Option(min=0, help="Of weights and patches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted training in OUT.")] = False,
-    store: StoreOption = None,
+    store: StoreOption = "",
+    files: FilesOption = None,
+    reading: ReadingOption = "",
 ) -> None:
     """Train a model on a study's points, or fine-tune one. Ctrl-C keeps the best so far."""
     from napari_lesion_points.workflow.exchange import find_masks
@@ -222,7 +249,7 @@ def train(
     if resume:
         spec = resume_training(out)
     else:
-        with _open(study, store) as opened:
+        with _open(study, store, files, reading=reading) as opened:
             spec = plan_training(
                 opened,
                 out=out.resolve(),
@@ -253,7 +280,8 @@ def predict(
     cases: CasesOption = "",
     device: DeviceOption = "auto",
     min_existence: Annotated[float, typer.Option(min=0, max=1, help="Less probable candidates are not kept.")] = 0.1,
-    store: StoreOption = None,
+    store: StoreOption = "",
+    files: FilesOption = None,
 ) -> None:
     """Find candidates: a heatmap per case and one candidates.csv; they are in the study, too, ready for review."""
     from napari_lesion_points.core.records import LesionPoint
@@ -264,7 +292,7 @@ def predict(
 
     opened: Study | None = None
     try:
-        opened = _open(study, store)
+        opened = _open(study, store, files)
     except StudyError as error:
         if store:
             raise
@@ -355,24 +383,81 @@ def evaluate(
 def export(
     study: StudyArgument,
     out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    format: Annotated[str, typer.Option(help="csv, json, nifti or slicer.")] = "csv",
-    store: StoreOption = None,
+    format: Annotated[str, typer.Option(help="csv, json, nifti or slicer; or history: every edit.")] = "csv",
+    store: StoreOption = "",
+    files: FilesOption = None,
+    reading: ReadingOption = "",
 ) -> None:
-    """Write a study's points, and candidates, to files."""
+    """Write a study's points, and candidates, or its history, to files."""
     from napari_lesion_points.workflow.exchange import EXPORT_FORMATS, export_study
 
     chosen = next((f for f in EXPORT_FORMATS if f == format), None)
     if chosen is None:
         raise typer.BadParameter(f"{format!r}; expected one of {', '.join(EXPORT_FORMATS)}.", param_hint="--format")
-    with _open(study, store) as opened:
+    with _open(study, store, files, reading=reading) as opened:
         for path in export_study(opened, out, chosen):
             typer.echo(str(path))
 
 
-def _open(study: Path, store: Path | None, reader: str = "") -> Study:
+@app.command()
+def agreement(
+    study: StudyArgument,
+    out: Annotated[Path, typer.Option(metavar="CSV", help="Table to write.")],
+    readers: Annotated[str, typer.Option(metavar="A,B", help="Only these; by default all that read.")] = "",
+    tolerance_mm: Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")] = 6.0,
+    store: StoreOption = "",
+    files: FilesOption = None,
+) -> None:
+    """Compare what readers found, and what they say of candidates."""
+    from napari_lesion_points.workflow.agreement import ALL_CASES, study_agreement, write_agreement
+
+    with _open(study, store, files) as opened:
+        rows = study_agreement(opened, _names(readers), tolerance_mm)
+    write_agreement(out, rows)
+    for row in rows:
+        if row.case == ALL_CASES:
+            typer.echo(row.words)
+    typer.echo(str(out))
+
+
+@app.command()
+def consensus(
+    study: StudyArgument,
+    readers: Annotated[str, typer.Option(metavar="A,B", help="The two to compare.")],
+    tolerance_mm: Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")] = 6.0,
+    store: StoreOption = "",
+    files: FilesOption = None,
+    reader: ReaderOption = "",
+) -> None:
+    """Keep what two readers agree in, and list where they differ, to be settled with `open --reading consensus`."""
+    from napari_lesion_points.workflow.consensus import begin_consensus
+
+    names = _names(readers)
+    if len(names) != 2:
+        raise typer.BadParameter(f"{readers!r}; expected two names, A,B.", param_hint="--readers")
+    with _open(study, store, files, reader) as opened:
+        for case, found in begin_consensus(opened, names[0], names[1], tolerance_mm):
+            waiting = sum(not difference.settled for difference in found)
+            typer.echo(f"{case}: {len(found)} difference{'' if len(found) == 1 else 's'}, {waiting} to settle")
+
+
+def _open(
+    study: Path, store: str = "", files: Path | None = None, reader: str = "", *, blind: bool = False, reading: str = ""
+) -> Study:
+    """Open a study in the reading that was asked for."""
+    from napari_lesion_points.core.records import CONSENSUS, SHARED
     from napari_lesion_points.store.study import Study
 
-    return Study.open(study, store, reader)
+    if blind and reading:
+        raise typer.BadParameter("--blind is your own reading; leave out --reading.", param_hint="--reading")
+    opened = Study.open(study, store or None, reader, files=files, blind=blind)
+    if not reading:
+        return opened
+    known = {*opened.readings(), CONSENSUS, SHARED}
+    if reading not in known:
+        opened.close()
+        raise StudyError(f"nothing was read by {reading!r}. This study has readings of {', '.join(sorted(known))}.")
+    return opened.of(reading)
 
 
 def _names(text: str) -> list[str]:

@@ -16,34 +16,17 @@ from hypothesis import strategies as st
 
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
 from napari_lesion_points.errors import StudyError
-from napari_lesion_points.store import database
-from napari_lesion_points.store.database import SCHEMA
+from napari_lesion_points.store import engines
+from napari_lesion_points.store.schema import SCHEMA
 from napari_lesion_points.store.study import CaseSummary, Study
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    OpenStudy = Callable[..., Study]
+
 UTC = "2026-01-02T03:04:05+00:00"
-
-
-def make_dataset(root: Path, cases: int = 3) -> Path:
-    for number in range(1, cases + 1):
-        anat = root / f"sub-{number:02}" / "anat"
-        anat.mkdir(parents=True)
-        (anat / f"sub-{number:02}_FLAIR.nii.gz").touch()
-    return root
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return make_dataset(tmp_path / "data")
-
-
-@pytest.fixture
-def study(root: Path) -> Iterator[Study]:
-    with Study.open(root, reader="ada") as study:
-        yield study
 
 
 def annotation(name: str, case: str = "sub-01", x: float = 1 / 3) -> LesionPoint:
@@ -94,11 +77,11 @@ def test_cases_by_short_name_and_unknown_ones(study: Study) -> None:
             study.apply(edit)
 
 
-def test_the_first_edit_sets_the_case_in_progress_and_everything_survives(study: Study, root: Path) -> None:
+def test_the_first_edit_sets_the_case_in_progress_and_everything_survives(study: Study, open_study: OpenStudy) -> None:
     placed = (annotation("a"), candidate("b"), annotation("c"))
     study.apply(Change.adding(*placed))
     study.apply(Change.moving(placed[0], (7.0, 8.0, 9.0)))
-    with Study.open(root, reader="bob") as again:
+    with open_study(reader="bob") as again:
         assert again.annotations("01") == (replace(placed[0], world=(7.0, 8.0, 9.0)), *placed[1:])
         assert again.annotations("02") == ()
         assert again.state("01") is CaseState.IN_PROGRESS
@@ -220,7 +203,9 @@ coordinates = st.floats(-300, 300, allow_nan=False)
     )
 )
 def test_edits_act_like_a_dictionary_and_undo_to_nothing(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, tuple[float, float, float]]]
+    tmp_path_factory: pytest.TempPathFactory,
+    make_dataset: Callable[[Path, int], Path],
+    steps: list[tuple[str, int, tuple[float, float, float]]],
 ) -> None:
     folder = tmp_path_factory.mktemp("model")
     with Study.open(make_dataset(folder / "data", 1)) as study:
@@ -248,8 +233,8 @@ def test_edits_act_like_a_dictionary_and_undo_to_nothing(
     shutil.rmtree(folder)
 
 
-def test_threads_and_several_programs_lose_nothing(study: Study, root: Path) -> None:
-    with Study.open(root, reader="bob") as other, ThreadPoolExecutor(6) as pool:
+def test_threads_and_several_programs_lose_nothing(study: Study, open_study: OpenStudy) -> None:
+    with open_study(reader="bob") as other, ThreadPoolExecutor(6) as pool:
         names = [f"{k:02}" for k in range(36)]
         list(pool.map(lambda n: (study, other)[int(n) % 2].apply(Change.adding(annotation(n))), names))
     assert sorted(p.id for p in study.annotations()) == names
@@ -277,24 +262,23 @@ def test_nothing_is_ever_deleted(study: Study) -> None:
     study.apply(Change.deleting(annotation("a")))
     study.add_candidates("01", [candidate("q")], "m1", 2.0)
     study.add_candidates("01", [], "m2", 2.0)
-    with sqlite3.connect(study.store / "study.sqlite") as connection:
+    with study._database.transaction() as connection:
         count = {
-            t: connection.execute(f"SELECT count(*) FROM {t}").fetchone()[0]
+            t: connection.exec_driver_sql(f"SELECT count(*) FROM {t}").scalar_one()
             for t in ("annotations", "candidates", "runs")
         }
-    connection.close()
     assert count == {"annotations": 1, "candidates": 1, "runs": 2}
 
 
-def test_a_case_that_leaves_and_comes_back_keeps_its_points(study: Study, root: Path) -> None:
+def test_a_case_that_leaves_and_comes_back_keeps_its_points(study: Study, root: Path, open_study: OpenStudy) -> None:
     study.apply(Change.adding(annotation("a")))
     (root / "sub-01").rename(root.parent / "away")
-    with Study.open(root) as without:
+    with open_study() as without:
         assert without.case_names == ("sub-02", "sub-03")
         assert [s.case for s in without.summary()] == ["sub-02", "sub-03"]
         assert without.training_cases() == ()
     (root.parent / "away").rename(root / "sub-01")
-    with Study.open(root) as again:
+    with open_study() as again:
         assert again.annotations("01") == (annotation("a"),)
 
 
@@ -372,8 +356,10 @@ def test_a_read_only_dataset(root: Path, closed: str) -> None:
         (root / closed).chmod(mode)
 
 
-def test_a_locked_database(study: Study, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "_BUSY_TIMEOUT_S", 0.05)
+def test_a_locked_database(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Study.open(root) as study:
+        pass
+    monkeypatch.setattr(engines, "_BUSY_TIMEOUT_S", 0.05)
     holder = sqlite3.connect(study.store / "study.sqlite", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StudyError, match=r"another program is writing to it.*try again"):

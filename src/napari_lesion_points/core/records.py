@@ -3,6 +3,9 @@
 A point is an *annotation* (a reader's) or a *candidate* (a model's). Both are the same record, kept in different
 tables, so that a prediction can never overwrite what a person placed. A change is a set of points before and after; its
 inverse is its undo.
+
+A *reading* is one set of annotations, verdicts, case states and notes: the shared one, that everybody works on; a blind
+reader's own, which has the reader's name; or the consensus.
 """
 
 from __future__ import annotations
@@ -12,6 +15,11 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+
+#: The reading that everybody works on who does not read blind.
+SHARED = "shared"
+#: The reading in which the differences of others are resolved.
+CONSENSUS = "consensus"
 
 
 class Origin(StrEnum):
@@ -96,7 +104,8 @@ class Change:
     """One edit by a reader: what some records of a case were before, and are after.
 
     `annotations` maps an id to its (before, after); None means absent. `candidates` likewise, for verdicts only: a
-    candidate is never created or removed by a reader. `state` is (before, after) of the case, or None when untouched.
+    candidate is never created or removed by a reader. `state` is (before, after) of the case, or None when untouched;
+    `note` likewise of the text that a reader keeps with the case.
 
     Examples
     --------
@@ -111,6 +120,7 @@ class Change:
     annotations: dict[str, tuple[LesionPoint | None, LesionPoint | None]]
     candidates: dict[str, tuple[LesionPoint, LesionPoint]]
     state: tuple[CaseState, CaseState] | None = None
+    note: tuple[str, str] | None = None
 
     @classmethod
     def adding(cls, *points: LesionPoint, label: str = "add") -> Change:
@@ -135,7 +145,30 @@ class Change:
             {k: (after, before) for k, (before, after) in self.annotations.items()},
             {k: (after, before) for k, (before, after) in self.candidates.items()},
             self.state and (self.state[1], self.state[0]),
+            self.note and (self.note[1], self.note[0]),
         )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a reader stopped.
+
+    Parameters
+    ----------
+    case : str
+        The case on screen.
+    world : (x, y, z)
+        World mm, RAS+, in the middle of the view, on the slice shown.
+    zoom : float
+        Of the view: screen pixels per mm.
+    queue_position : int
+        Index into the review queue.
+    """
+
+    case: str
+    world: tuple[float, float, float]
+    zoom: float = 1.0
+    queue_position: int = 0
 
 
 def utc_now() -> str:

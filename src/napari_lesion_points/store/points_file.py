@@ -17,6 +17,7 @@ from napari_lesion_points.core.records import LesionPoint, Origin, Verdict
 from napari_lesion_points.errors import OutputError, PointsFileError
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.point_row import COLUMNS, point_of, row_of
+from napari_lesion_points.store.tables import DELIMITERS, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "read_points", "write_points"]
 
 _REQUIRED = ("case", "x_mm", "y_mm", "z_mm")
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _MISSING = {"", "n/a", "nan"}
 
 
@@ -50,7 +50,7 @@ def read_points(path: Path) -> tuple[LesionPoint, ...]:
         raise PointsFileError(
             f"{path}: cannot be read as text ({error}). Check the path, or save it as UTF-8."
         ) from error
-    if path.suffix.lower() in _DELIMITERS:
+    if path.suffix.lower() in DELIMITERS:
         rows = _table_rows(path, text)
     elif path.suffix.lower() == ".json":
         rows = _json_rows(path, text)
@@ -82,19 +82,15 @@ def write_points(path: Path, points: Iterable[LesionPoint]) -> None:
         content = {"coordinates": "world, mm, RAS+", "points": rows}
         atomic_write(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
         return
-    if path.suffix.lower() not in _DELIMITERS:
+    if path.suffix.lower() not in DELIMITERS:
         raise OutputError(f"{path}: has the ending {path.suffix!r}; let the name end in .csv, .tsv or .json.")
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, delimiter=_DELIMITERS[path.suffix.lower()], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic_write(path, table.getvalue())
+    write_table(path, COLUMNS, rows)
 
 
 def _table_rows(path: Path, text: str) -> Iterator[Located]:
     """Rows of a delimited table, blank ones left out."""
     header = text.partition("\n")[0]
-    delimiter = _DELIMITERS[path.suffix.lower()]
+    delimiter = DELIMITERS[path.suffix.lower()]
     if delimiter == "," and header.count(";") > header.count(","):
         delimiter = ";"
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)

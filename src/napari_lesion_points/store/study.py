@@ -6,7 +6,8 @@ What a user can rely on:
 * annotations (a reader's) and candidates (a model's) are different tables: a prediction overwrites no annotation;
 * nothing is ever deleted: a removed annotation keeps its row, older runs of a model stay, and every edit is appended to
   a history with what was before and after, who made it, and when;
-* an edit that starts from something else than what is stored (somebody was faster) is refused as a whole.
+* an edit that starts from something else than what is stored (somebody was faster) is refused as a whole;
+* a study is open in one reading (see `core.records`) and sees the annotations, verdicts, states and notes of no other.
 
 A study may be used from several threads and processes at once.
 """
@@ -15,23 +16,35 @@ from __future__ import annotations
 
 import getpass
 import json
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
-from sqlalchemy.dialects.sqlite import insert
 
 from napari_lesion_points import __version__
-from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Verdict, utc_now
+from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint, Place
 from napari_lesion_points.errors import OutputError, StudyError
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import find_cases
-from napari_lesion_points.store.database import ANNOTATIONS, CANDIDATES, CASES, EDITS, RUNS, Database
-from napari_lesion_points.store.point_row import point_of, row_of
+from napari_lesion_points.store.database import Database, database_url
+from napari_lesion_points.store.point_row import point_of
+from napari_lesion_points.store.readings import (
+    Edit,
+    annotations_of,
+    apply_change,
+    candidates_of,
+    edit_of,
+    history_of,
+    insert_run,
+    progress,
+    put,
+)
+from napari_lesion_points.store.schema import BOOKMARKS, CASES, EDITS, PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -47,59 +60,71 @@ class CaseSummary:
     annotations: int
     candidates: int
     reviewed: int
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One entry of a case's history: a change, by whom, and when (ISO 8601, UTC)."""
-
-    change: Change
-    reader: str
-    utc: str
+    note: str = ""
 
 
 class Study:
     """A study folder and its database; open one with `Study.open`.
 
     Wherever a case is named, "07" stands for "sub-07", and a case that the study does not have is a StudyError. Every
-    method that touches the database raises StudyError when SQLite fails (see `Database.transaction`).
+    method that touches the database raises StudyError when that fails (see `Database.transaction`).
 
     Attributes
     ----------
     root, store : Path
-        The study folder (or its one image file), and the folder of everything that we write.
+        The study folder (or its one image file), and the folder of the files that we write.
+    database : str
+        SQLite's file, or the URL of a PostgreSQL database without its password.
     reader : str
         Who makes the edits.
+    reading : str
+        Whose annotations, verdicts, states and notes these are: "shared", a blind reader's name, or "consensus".
     files : tuple of CaseFiles
         The cases, sorted by name.
     images : tuple of Path
         The images that it was restricted to, or none.
     """
 
-    def __init__(self, root: Path, store: Path, reader: str, files: Sequence[CaseFiles]) -> None:
+    def __init__(self, root: Path, store: Path, database: Database, reader: str, files: Sequence[CaseFiles]) -> None:
         self.root = root
         self.store = store
         self.reader = reader
+        self.reading = SHARED
         self.files = tuple(files)
         self.images: tuple[Path, ...] = ()
         self._by_name = {f.case: f for f in self.files}
-        self._database = Database(store / "study.sqlite")
+        self._database = database
         self._add_cases()
 
     @classmethod
-    def open(cls, root: Path, store: Path | None = None, reader: str = "", images: Sequence[Path] = ()) -> Self:
+    def open(
+        cls,
+        root: Path,
+        store: Path | str | None = None,
+        reader: str = "",
+        images: Sequence[Path] = (),
+        *,
+        files: Path | None = None,
+        blind: bool = False,
+    ) -> Self:
         """Open a study folder, making its database on the first time.
 
         Parameters
         ----------
         root : Path
             A BIDS dataset, a folder with a sub-folder per case, a folder of images, or one image (see `find_cases`).
-        store : Path, optional
-            Where to write; by default `derivatives/lesion-points` in the study folder.
+        store : Path or str, optional
+            Folder to write to; by default `derivatives/lesion-points` in the study folder. Or the URL of a PostgreSQL
+            database, `postgresql://USER@HOST/DATABASE`, for what is no file.
         reader : str
             Who makes the edits; by default the name of the user's account.
         images : sequence of Path
             Only these images of the folder `root`, as one case (see `find_cases`).
+        files : Path, optional
+            Folder for heatmaps and models, when the store is a URL; by default that in the study folder.
+        blind : bool
+            Open the reader's own reading instead of the shared one: nobody else's annotations and verdicts are seen,
+            and nobody who reads sees these.
 
         Raises
         ------
@@ -108,19 +133,39 @@ class Study:
         """
         root = root.expanduser().resolve()
         dataset = root.parent if root.is_file() else root
-        files = find_cases(root, images)
-        store = store.expanduser().resolve() if store else dataset / "derivatives" / "lesion-points"
+        found = find_cases(root, images)
+        reader = reader.strip() or _account()
+        if blind:
+            _require_own(reader)
+        url = database_url(str(store)) if isinstance(store, str) else None
+        chosen, option = (files, "--files") if url else (store and Path(store), "--store")
+        folder = chosen.expanduser().resolve() if chosen else dataset / "derivatives" / "lesion-points"
         try:
-            store.mkdir(parents=True, exist_ok=True)
-            if store.is_relative_to(dataset):
-                _describe(store / "dataset_description.json")
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder.is_relative_to(dataset):
+                _describe(folder / "dataset_description.json")
         except (OSError, OutputError) as error:
             raise StudyError(
-                f"{store}: cannot be written ({error}). Name a folder that you may write to with --store."
+                f"{folder}: cannot be written ({error}). Name a folder that you may write to with {option}."
             ) from error
-        study = cls(root, store, reader or _account(), files)
+        study = cls(root, folder, Database(url or folder / "study.sqlite"), reader, found)
         study.images = tuple(images)
-        return study
+        return study.read_blind(reader) if blind else study
+
+    def of(self, reading: str, reader: str = "") -> Self:
+        """Return the same study open in another reading, and, if named, under another reader's name.
+
+        Only a reader's own reading is written to, beside the shared one and the consensus.
+        """
+        other = copy(self)
+        other.reading = reading
+        other.reader = reader or self.reader
+        return other
+
+    def read_blind(self, reader: str) -> Self:
+        """Return the same study open in a reader's own reading; StudyError if the name is that of a common one."""
+        _require_own(reader)
+        return self.of(reader, reader)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -158,41 +203,61 @@ class Study:
             raise StudyError(f"case {case!r} is not in {self.root}. It has {known}.")
         return found
 
+    @property
+    def database(self) -> str:
+        """Where the database is; a password is left out."""
+        return self._database.name
+
+    def readings(self) -> tuple[str, ...]:
+        """Names of all readings in which something was edited, sorted."""
+        with self._database.transaction() as connection:
+            return tuple(sorted(connection.execute(sql.select(EDITS.c.reading).distinct()).scalars()))
+
     def state(self, case: str) -> CaseState:
         """Return how far the reading of a case is."""
         with self._database.transaction() as connection:
-            return _state(connection, self.files_of(case).case)
+            return progress(connection, self.reading, self.files_of(case).case)[0]
+
+    def note(self, case: str) -> str:
+        """Return the note that is kept with a case, or ""."""
+        with self._database.transaction() as connection:
+            return progress(connection, self.reading, self.files_of(case).case)[1]
 
     def summary(self) -> tuple[CaseSummary, ...]:
-        """Return state and counts of every case, in the order of `files`."""
-        reviewed = sql.func.count().filter(CANDIDATES.c.verdict != str(Verdict.NONE))
+        """Return state and counts of every case, in the order of `files`: three queries, whatever the number."""
+        annotations, candidates = annotations_of(self.reading).subquery(), candidates_of(self.reading).subquery()
+        reviewed = sql.func.sum(sql.case((candidates.c.verdict != "", 1), else_=0))
+        mine = sql.select(PROGRESS).where(PROGRESS.c.reading == self.reading)
         with self._database.transaction() as connection:
-            states = {case: state for case, state in connection.execute(sql.select(CASES.c.case, CASES.c.state))}
-            annotated = {case: count for case, count in connection.execute(_count(ANNOTATIONS).where(_LIVE))}
-            proposed = {row[0]: row[1:] for row in connection.execute(_count(CANDIDATES, reviewed).where(_NEWEST))}
-        return tuple(
-            CaseSummary(case, CaseState(states[case]), annotated.get(case, 0), *proposed.get(case, (0, 0)))
-            for case in self.case_names
-        )
+            known = {row.case: (CaseState(row.state), row.note) for row in connection.execute(mine)}
+            annotated = {row[0]: row[1] for row in connection.execute(_count(annotations))}
+            proposed = {row[0]: (row[1], row[2]) for row in connection.execute(_count(candidates, reviewed))}
+        summaries = []
+        for case in self.case_names:
+            state, note = known.get(case, (CaseState.NEW, ""))
+            found, judged = proposed.get(case, (0, 0))
+            summaries.append(CaseSummary(case, state, annotated.get(case, 0), found, judged, note))
+        return tuple(summaries)
 
     def annotations(self, case: str | None = None) -> tuple[LesionPoint, ...]:
         """Return the annotations of one case or of all, in the order in which they were first placed."""
-        return self._points(ANNOTATIONS, _LIVE, case)
+        return self._points(annotations_of(self.reading), case)
 
     def candidates(self, case: str | None = None) -> tuple[LesionPoint, ...]:
         """Return the candidates of the newest run of one case or of each, in order of detection."""
-        return self._points(CANDIDATES, _NEWEST, case)
+        return self._points(candidates_of(self.reading), case)
 
     def training_cases(self) -> tuple[str, ...]:
         """Return the cases that a model can learn from: with annotations, or done without any ("no lesions")."""
         return tuple(s.case for s in self.summary() if s.annotations or s.state is CaseState.DONE)
 
-    def history(self, case: str) -> tuple[Edit, ...]:
-        """Return all edits of a case, oldest first."""
-        query = sql.select(EDITS).where(EDITS.c.case == self.files_of(case).case).order_by(EDITS.c.number)
+    def history(self, case: str | None = None, *, everyone: bool = False) -> tuple[Edit, ...]:
+        """Return the edits of one case or of all, oldest first: of this reading, or of every one."""
+        query = history_of(None if everyone else self.reading)
+        if case is not None:
+            query = query.where(EDITS.c.case == self.files_of(case).case)
         with self._database.transaction() as connection:
-            rows = connection.execute(query).mappings().all()
-        return tuple(Edit(_change_of(row), row["reader"], row["utc"]) for row in rows)
+            return tuple(edit_of(row) for row in connection.execute(query).mappings())
 
     def apply(self, *changes: Change) -> None:
         """Carry out an edit, or several as one: all of it is on disk on return, or none.
@@ -204,12 +269,17 @@ class Study:
         ------
         StudyError
             If the case is unknown, a point belongs to another case, a candidate would change in more than verdict and
-            reader, or something stored is not what the change says it was before.
+            reader, something stored is not what the change says it was before, or the reading is another reader's.
         """
+        if self.reading not in (SHARED, CONSENSUS, self.reader):
+            raise StudyError(
+                f"this is what {self.reading} reads blind, and {self.reader} may not change it. Nothing was stored; "
+                f"open the study with --reader {self.reading!r} --blind."
+            )
         for change in changes:
             if change.case not in self._by_name:
                 raise StudyError(f"case {change.case!r} is not in {self.root}; points belong to one of its cases.")
-            for point_id, pair in (change.annotations | change.candidates).items():
+            for point_id, pair in (*change.annotations.items(), *change.candidates.items()):
                 if any((point.case, point.id) != (change.case, point_id) for point in pair if point):
                     raise StudyError(
                         f"point {point_id!r} of this edit has another id or case than {change.case!r}. "
@@ -217,25 +287,7 @@ class Study:
                     )
         with self._database.transaction(write=True) as connection:
             for change in changes:
-                self._apply(connection, change)
-
-    def _apply(self, connection: sql.Connection, change: Change) -> None:
-        case = change.case
-        current = _state(connection, case)
-        started = CaseState.IN_PROGRESS if current is CaseState.NEW else current
-        before, after = change.state or (current, started)
-        _require(current is before, f"{case}: is {current}, not {before} as when this edit began")
-        connection.execute(CASES.update().where(CASES.c.case == case).values(state=str(after)))
-        for point_id, annotation in change.annotations.items():
-            _apply_annotation(connection, point_id, *annotation)
-        for candidate in change.candidates.values():
-            _apply_verdict(connection, *candidate)
-        effective = replace(change, state=None if before is after else (before, after))
-        connection.execute(
-            EDITS.insert().values(
-                case=case, label=change.label, change=_json_of(effective), reader=self.reader, utc=utc_now()
-            )
-        )
+                apply_change(connection, self.reading, self.reader, change)
 
     def set_state(self, case: str, state: CaseState) -> Change:
         """Set the state of a case, and return the change that was applied."""
@@ -243,6 +295,29 @@ class Study:
         change = Change(case, f"mark as {state}", {}, {}, (self.state(case), state))
         self.apply(change)
         return change
+
+    def set_note(self, case: str, text: str) -> Change:
+        """Keep a note with a case instead of the one there is, and return the change that was applied."""
+        case = self.files_of(case).case
+        change = Change(case, "note", {}, {}, note=(self.note(case), text))
+        self.apply(change)
+        return change
+
+    def remember(self, place: Place) -> None:
+        """Remember where the reader stopped in this reading, instead of any earlier place."""
+        key = {"reader": self.reader, "reading": self.reading}
+        with self._database.transaction(write=True) as connection:
+            put(connection, BOOKMARKS, key, {"place": json.dumps(asdict(place), allow_nan=False)})
+
+    def last_place(self) -> Place | None:
+        """Return where the reader stopped; None for one who begins, or when that case has gone."""
+        this = (BOOKMARKS.c.reader == self.reader) & (BOOKMARKS.c.reading == self.reading)
+        with self._database.transaction() as connection:
+            text = connection.execute(sql.select(BOOKMARKS.c.place).where(this)).scalar_one_or_none()
+        if text is None or (stored := json.loads(text))["case"] not in self._by_name:
+            return None
+        x, y, z = stored["world"]
+        return Place(stored["case"], (x, y, z), stored["zoom"], stored["queue_position"])
 
     def add_candidates(self, case: str, candidates: Sequence[LesionPoint], model: str, sigma_mm: float) -> None:
         """Store a prediction of a case as its newest run; older runs and their verdicts are kept.
@@ -258,6 +333,23 @@ class Study:
         sigma_mm : float
             The standard deviation that was fitted, mm.
         """
+        self._add_run(SHARED, case, candidates, model, sigma_mm)
+
+    def add_differences(self, case: str, points: Sequence[LesionPoint], readers: str) -> None:
+        """Store what readers differ in as the candidates that the consensus sees, with the verdicts they come with.
+
+        Parameters
+        ----------
+        case : str
+            The case; also that of every point.
+        points : sequence of LesionPoint
+            The readers' points; `reader` says whose reading each is of.
+        readers : str
+            Who was compared.
+        """
+        self._add_run(CONSENSUS, case, points, readers, 0.0)
+
+    def _add_run(self, reading: str, case: str, candidates: Sequence[LesionPoint], model: str, sigma_mm: float) -> None:
         case = self.files_of(case).case
         if strangers := {c.case for c in candidates} - {case}:
             raise StudyError(
@@ -265,100 +357,37 @@ class Study:
             )
         if len({c.id for c in candidates}) < len(candidates):
             raise StudyError(f"candidates of {case} share an id. Give each its own.")
+        run: dict[str, str | float] = {"case": case, "model": model, "sigma_mm": sigma_mm, "reader": self.reader}
         with self._database.transaction(write=True) as connection:
-            values = {"case": case, "model": model, "sigma_mm": sigma_mm, "reader": self.reader, "utc": utc_now()}
-            run = connection.execute(RUNS.insert().values(values).returning(RUNS.c.run)).scalar_one()
-            if candidates:
-                connection.execute(CANDIDATES.insert(), [{"run": run, **row_of(c)} for c in candidates])
+            insert_run(connection, reading, run, candidates)
 
     def _add_cases(self) -> None:
-        """Give every case of the folder its row; those that are already there keep their state."""
+        """Give every case of the folder its row; no transaction waits for others when all are there."""
+        query = sql.select(CASES.c.case)
         with self._database.transaction() as connection:
-            known = set(connection.execute(sql.select(CASES.c.case)).scalars())
-        rows = [{"case": case, "state": str(CaseState.NEW)} for case in self._by_name if case not in known]
-        if not rows:
-            return
-        with self._database.transaction(write=True) as connection:
-            connection.execute(insert(CASES).on_conflict_do_nothing(), rows)
+            missing = self._by_name.keys() - connection.execute(query).scalars()
+        if missing:
+            with self._database.transaction(write=True) as connection:
+                missing -= set(connection.execute(query).scalars())
+                if missing:
+                    connection.execute(CASES.insert(), [{"case": case} for case in sorted(missing)])
 
-    def _points(self, table: sql.Table, which: sql.ColumnElement[bool], case: str | None) -> tuple[LesionPoint, ...]:
-        query = sql.select(table).where(which).order_by(table.c.number)
-        names = self.case_names if case is None else (self.files_of(case).case,)
-        query = query.where(table.c.case.in_(names))
+    def _points(self, query: sql.Select[Any], case: str | None) -> tuple[LesionPoint, ...]:
+        if case is not None:
+            query = query.where(query.selected_columns["case"] == self.files_of(case).case)
         with self._database.transaction() as connection:
-            return tuple(point_of(row._asdict()) for row in connection.execute(query))
+            points = tuple(point_of(row._asdict()) for row in connection.execute(query))
+        return tuple(point for point in points if point.case in self._by_name)
 
 
-_LIVE = ~ANNOTATIONS.c.removed
-_NEWEST = CANDIDATES.c.run.in_(sql.select(sql.func.max(RUNS.c.run)).group_by(RUNS.c.case))
-
-
-def _count(table: sql.Table, *more: sql.ColumnElement[Any]) -> sql.Select[Any]:
+def _count(rows: sql.Subquery, *more: sql.ColumnElement[Any]) -> sql.Select[Any]:
     """Case and number of rows, by case."""
-    return sql.select(table.c.case, sql.func.count(), *more).group_by(table.c.case)
+    return sql.select(rows.c.case, sql.func.count(), *more).group_by(rows.c.case)
 
 
-def _state(connection: sql.Connection, case: str) -> CaseState:
-    return CaseState(connection.execute(sql.select(CASES.c.state).where(CASES.c.case == case)).scalar_one())
-
-
-def _apply_annotation(
-    connection: sql.Connection, point_id: str, before: LesionPoint | None, after: LesionPoint | None
-) -> None:
-    """Bring one annotation from before to after; None is absent."""
-    query = sql.select(ANNOTATIONS).where(ANNOTATIONS.c.id == point_id, _LIVE)
-    _require_stored(connection, query, point_id, before)
-    if after:
-        row = {**row_of(after), "removed": False}
-        connection.execute(insert(ANNOTATIONS).values(row).on_conflict_do_update(index_elements=["id"], set_=row))
-    else:
-        connection.execute(ANNOTATIONS.update().where(ANNOTATIONS.c.id == point_id).values(removed=True))
-
-
-def _apply_verdict(connection: sql.Connection, before: LesionPoint, after: LesionPoint) -> None:
-    """Change verdict and reader of one candidate, and nothing else of it; of the newest run that has it."""
-    if row_of(after) != row_of(replace(before, verdict=after.verdict, reader=after.reader)):
-        raise StudyError(f"candidate {before.id!r}: a reader changes its verdict only. Place an annotation instead.")
-    this = (CANDIDATES.c.id == before.id) & (CANDIDATES.c.case == before.case)
-    this &= CANDIDATES.c.run == sql.select(sql.func.max(CANDIDATES.c.run)).where(this).scalar_subquery()
-    _require_stored(connection, sql.select(CANDIDATES).where(this), before.id, before)
-    connection.execute(CANDIDATES.update().where(this).values(verdict=str(after.verdict), reader=after.reader))
-
-
-def _require_stored(
-    connection: sql.Connection, query: sql.Select[Any], point_id: str, before: LesionPoint | None
-) -> None:
-    """Refuse an edit of a point that is not stored as it was before (compared as rows, where NaN equals NaN)."""
-    found = connection.execute(query).one_or_none()
-    stored = row_of(point_of(found._asdict())) if found else None
-    _require(stored == (before and row_of(before)), f"point {point_id!r} is not stored as it was when this edit began")
-
-
-def _require(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise StudyError(f"{otherwise}. Somebody else changed it: nothing was stored; open the case again.")
-
-
-def _json_of(change: Change) -> str:
-    """Everything of a change but case and label, which are columns of their own."""
-
-    def rows(pairs: dict[str, Any]) -> dict[str, Any]:
-        return {point_id: [point and row_of(point) for point in pair] for point_id, pair in pairs.items()}
-
-    content = {"annotations": rows(change.annotations), "candidates": rows(change.candidates), "state": change.state}
-    return json.dumps(content, allow_nan=False)
-
-
-def _change_of(edit: sql.RowMapping) -> Change:
-    """Return the change of a row of the history; inverse of `_json_of`."""
-    content = json.loads(edit["change"])
-    return Change(
-        edit["case"],
-        edit["label"],
-        {i: (old and point_of(old), new and point_of(new)) for i, (old, new) in content["annotations"].items()},
-        {i: (point_of(old), point_of(new)) for i, (old, new) in content["candidates"].items()},
-        content["state"] and (CaseState(content["state"][0]), CaseState(content["state"][1])),
-    )
+def _require_own(reader: str) -> None:
+    if reader in (SHARED, CONSENSUS):
+        raise StudyError(f"nobody can read blind as {reader!r}: it names what several do. Choose another --reader.")
 
 
 def _describe(path: Path) -> None:

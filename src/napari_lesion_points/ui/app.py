@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_lesion_points.core.events import Event
+    from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.dock import LesionPointsDock
 
 
@@ -30,14 +31,14 @@ class Window:
 
 
 def open_window(
-    root: Path | None = None,
-    store: Path | None = None,
+    root: Path | Study | None = None,
+    store: Path | str | None = None,
     reader: str = "",
     case: str | None = None,
     review: bool = False,
     show: bool = True,
 ) -> Window:
-    """Make a viewer with the dock, open a study in it, and return without running the event loop.
+    """Make a viewer with the dock, open a study in it (or show one that is open), and return without running the loop.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def open_window(
 
     study = None
     if root is not None:
-        study = Study.open(Path(root), store, reader)
+        study = root if isinstance(root, Study) else Study.open(Path(root), store, reader)
         if case:
             study.files_of(case)
     viewer = napari.Viewer(title="napari-lesion-points", show=show)
@@ -66,17 +67,13 @@ def open_window(
     return window
 
 
-def open_study(
-    root: Path, store: Path | None = None, reader: str = "", case: str | None = None, review: bool = False
-) -> None:
-    """Open a study in napari and run it until its window is closed.
+def open_study(study: Study, case: str | None = None, review: bool = False) -> None:
+    """Show a study in napari and run it until its window is closed.
 
     Parameters
     ----------
-    root, store : Path
-        The study, and where its points are kept (`Study.open`).
-    reader : str
-        Who reads.
+    study : Study
+        Open in the reading that is wanted; closed at the end.
     case : str, optional
         Case to show first; else the first that is not done.
     review : bool
@@ -84,7 +81,7 @@ def open_study(
     """
     import napari
 
-    window = open_window(root, store, reader, case, review)
+    window = open_window(study, case=case, review=review)
     keep_what_is_loaded()
     napari.run()
     window.dock.close_session()

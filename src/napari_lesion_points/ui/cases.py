@@ -9,6 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QBrush, QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QFileDialog,
     QHeaderView,
     QLabel,
@@ -54,6 +55,10 @@ class CasesPanel(QWidget):
         self.reader.setToolTip("Who reads: written into every point")
         self.reader.setMaximumWidth(90)
         self.reader.editingFinished.connect(self._reader_edited)
+        self.blind = QCheckBox("Blind")
+        self.blind.setToolTip("See and make only points and verdicts of your own; candidates without those of others")
+        self.blind.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.blind.clicked.connect(lambda checked: controller.reopen(blind=checked))
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Case", "State", "Points", "Reviewed"])
         self.table.horizontalHeader().setToolTip("Reviewed: candidates with a verdict, of all that a model proposed")
@@ -87,7 +92,7 @@ class CasesPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(row(self.open_button, self.title))
-        layout.addLayout(row(self.store, self.store_button, QLabel("Reader"), self.reader))
+        layout.addLayout(row(self.store, self.store_button, QLabel("Reader"), self.reader, self.blind))
         layout.addWidget(self.table, 1)
         layout.addLayout(row(self.previous, self.next, self.done, self.empty, self.reopen))
 
@@ -98,6 +103,8 @@ class CasesPanel(QWidget):
         self.store.set_full(f"Store: {state.store}" if state.store else "Store: –", state.store)
         self.store_button.setEnabled(bool(state.root))
         self.reader.setEnabled(bool(state.root))
+        self.blind.setEnabled(bool(state.root))
+        self.blind.setChecked(bool(state.reader) and state.reading == state.reader)
         if not self.reader.hasFocus():
             self.reader.setText(state.reader)
         with QSignalBlocker(self.table):

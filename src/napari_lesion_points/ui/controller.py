@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_lesion_points.core.records import CaseState, Change, LesionPoint
+from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui import layers
 from napari_lesion_points.ui.editing import LesionEditor
@@ -89,6 +89,7 @@ class Controller(QObject):
         case: str = "",
         *,
         images: Sequence[Path] = (),
+        blind: bool = False,
         failed: Callable[[str], None] = lambda why: None,
     ) -> None:
         """Open a study in a worker (see `Study.open`), then `use_study`; `failed` is told why it cannot be opened."""
@@ -101,7 +102,7 @@ class Controller(QObject):
             self._opening.forget()
         self.say(f"Opening {root.name} …")
         self._opening = self.workers.start(
-            _open_study, root, store, reader, images,
+            _open_study, root, store, reader, images, blind,
             returned=lambda study: self.use_study(study, case), failed=refused,
         )  # fmt: skip
 
@@ -117,22 +118,31 @@ class Controller(QObject):
         self.study = study
         self._undo.clear()
         self.update(
-            root=str(study.root), store=str(study.store), reader=study.reader, cases=summary, notice=Notice(),
-            unchecked=frozenset(), queue=(), at=0, placing=False,
+            root=str(study.root), store=str(study.store), reader=study.reader, reading=study.reading, cases=summary,
+            notice=Notice(), unchecked=frozenset(), queue=(), at=0, placing=False,
         )  # fmt: skip
         first = first or next((s.case for s in summary if s.state is not CaseState.DONE), summary[0].case)
         self.select_case(first)
 
-    def reopen(self, store: Path | None = None, reader: str = "") -> None:
-        """Open the same study with another store, or go on under another reader's name."""
-        if self.study is None:
+    def reopen(self, store: Path | None = None, reader: str = "", blind: bool | None = None) -> None:
+        """Open the same study with another store, or go on as another reader, or blind (None: as it was)."""
+        study = self.study
+        if study is None:
             return
+        was_blind = study.reading == study.reader
+        name, blind = reader or study.reader, was_blind if blind is None else blind
         if store is not None:
-            study = self.study
-            self.open_study(study.root, store, reader or study.reader, self.state.wanted, images=study.images)
-        elif reader:
-            self.study.reader = reader
-            self.update(reader=reader)
+            self.open_study(study.root, store, name, self.state.wanted, images=study.images, blind=blind)
+        elif blind or was_blind:
+            try:
+                other = study.read_blind(name) if blind else study.of(SHARED, name)
+            except LesionPointsError as error:
+                self.say(str(error), "error")
+                return
+            self.use_study(other, self.state.wanted)
+        else:
+            study.reader = name
+            self.update(reader=name)
 
     def _leave_study(self) -> None:
         self.loader.clear()
@@ -424,8 +434,8 @@ class Controller(QObject):
             self.study.close()
 
 
-def _open_study(root: Path, store: Path | None, reader: str, images: Sequence[Path]) -> Study:
+def _open_study(root: Path, store: Path | None, reader: str, images: Sequence[Path], blind: bool) -> Study:
     """Open a study. Runs in a worker, which also waits for the database library to load."""
     from napari_lesion_points.store.study import Study
 
-    return Study.open(root, store, reader, images)
+    return Study.open(root, store, reader, images, blind=blind)

@@ -1,4 +1,4 @@
-"""The one dock widget: study and cases above, five tabs, and a line that says what happened and what to do."""
+"""The one dock widget: study and cases above, six tabs, and a line that says what happened and what to do."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from napari_lesion_points.ui.jobs import JobControl, Runner, run_spec
 from napari_lesion_points.ui.keys import Keys
 from napari_lesion_points.ui.layers import clear_letters
 from napari_lesion_points.ui.predict import PredictPanel
+from napari_lesion_points.ui.readers import ReadersDesk
+from napari_lesion_points.ui.readers_panel import ReadersPanel
 from napari_lesion_points.ui.review import ReviewPanel
 from napari_lesion_points.ui.reviewing import ReviewDesk
 from napari_lesion_points.ui.session import TABS, Screen
@@ -47,18 +49,20 @@ class LesionPointsDock(QWidget):
         self.controller = Controller(getattr(napari_viewer, "__wrapped__", napari_viewer))
         self.jobs = JobControl(self.controller, runner)
         self.desk = ReviewDesk(self.controller)
+        self.readers_desk = ReadersDesk(self.controller)
         self.cases = CasesPanel(self.controller)
         self.annotate = AnnotatePanel(self.controller, self.jobs)
         self.train = TrainPanel(self.controller, self.jobs)
         self.predict = PredictPanel(self.controller, self.jobs)
         self.review = ReviewPanel(self.controller, self.desk)
+        self.readers = ReadersPanel(self.controller, self.readers_desk)
         self.exchange = ExchangePanel(self.controller, self.jobs)
         self.message = MessageLine()
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.setUsesScrollButtons(False)
-        self._panels = (self.annotate, self.train, self.predict, self.review, self.exchange)
+        self._panels = (self.annotate, self.train, self.predict, self.review, self.readers, self.exchange)
         for name, panel in zip(TABS, self._panels, strict=True):
             area = QScrollArea()
             area.setWidgetResizable(True)
@@ -80,7 +84,7 @@ class LesionPointsDock(QWidget):
         layout.addWidget(splitter, 1)
         layout.addWidget(self.message)
         self.setMinimumWidth(340)
-        self.keys = Keys(self.controller, self.desk, self)
+        self.keys = Keys(self.controller, self.desk, self.readers_desk, self)
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.controller.changed.connect(self._show)
@@ -115,6 +119,8 @@ class LesionPointsDock(QWidget):
         if name == "Review":
             self.desk.ensure_valid()  # first: entering the tab goes to the candidate under review
         self.controller.set_tab(name)
+        if name == "Readers":
+            self.readers_desk.list_readers()
         if name in ("Train", "Predict") and self.controller.study is not None:
             self.jobs.list_models()
             if not self.controller.state.devices:

@@ -20,6 +20,7 @@ _FORMATS: tuple[tuple[ExportFormat, str, bool], ...] = (
     ("json", "JSON: the same, for programs", False),
     ("nifti", "NIfTI: points as labels, and heatmaps", False),
     ("slicer", "3D Slicer markups (.mrk.json)", False),
+    ("history", "History: every edit, who and when (.csv)", False),
 )
 
 

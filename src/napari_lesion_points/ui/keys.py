@@ -1,7 +1,7 @@
 """Keys of a session, on the viewer and on its layers while the dock is open, and nowhere afterwards.
 
 napari ignores the keybindings of a plugin's manifest. A layer's own keys win over the viewer's, so ours are bound on
-our layers too; those of the review only while its tab is in front, since A and S mean something else on a points layer.
+our layers too; those of a tab only while it is in front, since A and S mean something else on a points layer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari.utils.key_bindings import KeymapProvider
 
     from napari_lesion_points.ui.controller import Controller
+    from napari_lesion_points.ui.readers import ReadersDesk
     from napari_lesion_points.ui.reviewing import ReviewDesk
     from napari_lesion_points.ui.session import Screen
 
@@ -28,13 +29,13 @@ class Keys:
 
     Parameters
     ----------
-    controller, desk
+    controller, desk, readers
         What the keys do.
     dock : QWidget
         The same keys work when the dock has the keyboard.
     """
 
-    def __init__(self, controller: Controller, desk: ReviewDesk, dock: QWidget) -> None:
+    def __init__(self, controller: Controller, desk: ReviewDesk, readers: ReadersDesk, dock: QWidget) -> None:
         self._controller = controller
         self._general: dict[str, Action] = {
             "Control-Z": controller.undo,
@@ -45,19 +46,32 @@ class Keys:
             "PageDown": controller.next_case,
             "PageUp": controller.previous_case,
         }
-        self._review: dict[str, Action] = {
-            "A": desk.accept,
-            "R": desk.reject,
-            "M": desk.toggle_placing,
-            "S": desk.skip,
-            "B": desk.back,
-            "Escape": desk.stop_placing,
+        self._of_tab: dict[str, dict[str, Action]] = {
+            "Review": {
+                "A": desk.accept,
+                "R": desk.reject,
+                "M": desk.toggle_placing,
+                "S": desk.skip,
+                "B": desk.back,
+                "Escape": desk.stop_placing,
+            },
+            "Readers": {
+                "A": readers.keep_first,
+                "B": readers.keep_second,
+                "U": readers.keep_both,
+                "N": readers.keep_none,
+                "S": readers.skip,
+                "P": readers.back,
+            },
         }
         self._bound: list[tuple[KeymapProvider, str]] = []
         self._in_place: tuple[Any, ...] = ()
-        self._shortcuts = {key: self._shortcut(dock, key, act) for key, act in (self._general | self._review).items()}
+        tabs = {"": self._general} | self._of_tab
+        self._shortcuts = [
+            (tab, self._shortcut(dock, key, act)) for tab, actions in tabs.items() for key, act in actions.items()
+        ]
         controller.changed.connect(self._on_changed)
-        self._bind(False)
+        self._bind("")
 
     def close(self) -> None:
         """Take all keys away."""
@@ -66,15 +80,15 @@ class Keys:
         self._bound = []
 
     def _on_changed(self, screen: Screen) -> None:
-        reviewing = screen.state.tab == "Review"
-        wanted = (reviewing, *(id(layer) for layer in self._controller.scene.layers))
+        tab = screen.state.tab
+        wanted = (tab if tab in self._of_tab else "", *(id(layer) for layer in self._controller.scene.layers))
         if wanted != self._in_place:
             self._in_place = wanted
-            self._bind(reviewing)
+            self._bind(tab)
 
-    def _bind(self, reviewing: bool) -> None:
+    def _bind(self, tab: str) -> None:
         self.close()
-        actions = self._general | (self._review if reviewing else {})
+        actions = self._general | self._of_tab.get(tab, {})
         for provider in (self._controller.viewer, *self._controller.scene.layers):
             for key, act in actions.items():
                 provider.bind_key(key, lambda _, act=act: act(), overwrite=True)
@@ -84,8 +98,8 @@ class Keys:
             for key in ("Delete", "Backspace", "1"):
                 candidates.bind_key(key, lambda _: self._keep_candidates(), overwrite=True)
                 self._bound.append((candidates, key))
-        for key, shortcut in self._shortcuts.items():
-            shortcut.setEnabled(key in actions)
+        for of_tab, shortcut in self._shortcuts:
+            shortcut.setEnabled(of_tab in ("", tab))
 
     def _keep_candidates(self) -> None:
         self._controller.say("Candidates stay as the model proposed them: reject one in the Review tab (R).", "warning")

@@ -6,17 +6,20 @@ that into a new `State`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
+from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, LesionPoint, Verdict
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.events import Finished
     from napari_lesion_points.store.study import CaseSummary
+    from napari_lesion_points.workflow.agreement import AgreementRow
+    from napari_lesion_points.workflow.consensus import Difference
     from napari_lesion_points.workflow.models import ModelCard
 
-TABS = ("Annotate", "Train", "Predict", "Review", "Export")
+TABS = ("Annotate", "Train", "Predict", "Review", "Readers", "Export")
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ class State:
 
     Parameters
     ----------
-    root, store, reader : str
-        The open study; `root` is "" when none is.
+    root, store, reader, reading : str
+        The open study, who reads, and whose points and verdicts are shown; `root` is "" when none is.
     cases : tuple of CaseSummary
         One row per case.
     wanted, shown : str
@@ -82,11 +85,20 @@ class State:
         Index into the queue; its length when all are done.
     placing : bool
         The next click places the candidate under review.
+    readings : tuple of str
+        Names of all readings of the study.
+    agreement : tuple of AgreementRow
+        The newest comparison of readers.
+    compared : tuple of str
+        The two readers whose differences are being settled.
+    differences, difference_at : tuple of Difference, int
+        Where they differ, over all cases, and which of these is at hand.
     """
 
     root: str = ""
     store: str = ""
     reader: str = ""
+    reading: str = ""
     cases: tuple[CaseSummary, ...] = ()
     wanted: str = ""
     shown: str = ""
@@ -109,6 +121,11 @@ class State:
     queue_before: int = 0
     queue_all_cases: bool = False
     placing: bool = False
+    readings: tuple[str, ...] = ()
+    agreement: tuple[AgreementRow, ...] = ()
+    compared: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    difference_at: int = 0
     unchecked: frozenset[str] = frozenset()
     models: tuple[ModelCard, ...] = ()
     model: str = ""
@@ -165,6 +182,13 @@ class Screen:
     lesions_text: str
     can_judge: bool
     job_text: str
+    readers: tuple[str, ...]
+    agreement_rows: tuple[tuple[str, ...], ...]
+    difference: Difference | None
+    difference_title: str
+    difference_text: str
+    settled: int
+    can_settle: bool
 
 
 def resolve(state: State) -> Screen:
@@ -185,6 +209,7 @@ def resolve(state: State) -> Screen:
     reviewed = state.queue_before + sum(p.verdict is not Verdict.NONE for p in state.queue)
     to_review = state.queue_before + len(state.queue)
     above = sum(p.existence >= state.threshold for p in state.candidates)
+    at_hand = state.differences[state.difference_at] if 0 <= state.difference_at < len(state.differences) else None
     return Screen(
         state=state,
         study_title=_study_title(state),
@@ -216,6 +241,13 @@ def resolve(state: State) -> Screen:
         lesions_text=_lesions_text(state) if state.tab == "Review" and ready else "",
         can_judge=current is not None and ready and current.case == state.shown,
         job_text=_job_text(state.job),
+        readers=tuple(name for name in state.readings if name != CONSENSUS),
+        agreement_rows=tuple(_agreement_row(row) for row in state.agreement),
+        difference=at_hand,
+        difference_title=_difference_title(state, at_hand),
+        difference_text=_difference_text(state, at_hand),
+        settled=sum(difference.settled for difference in state.differences),
+        can_settle=at_hand is not None and ready and at_hand.points[0].case == state.shown,
     )
 
 
@@ -251,7 +283,8 @@ def _study_title(state: State) -> str:
         return "No study open"
     name = state.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     done = sum(s.state is CaseState.DONE for s in state.cases)
-    return f"{name} · {_count(len(state.cases), 'case')}, {done} done"
+    whose = {SHARED: "", "": "", CONSENSUS: " · consensus", state.reader: " · blind"}
+    return f"{name} · {_count(len(state.cases), 'case')}, {done} done" + whose.get(state.reading, f" · {state.reading}")
 
 
 def _case_row(summary: CaseSummary) -> CaseRow:
@@ -320,6 +353,46 @@ def _lesions_text(state: State) -> str:
     return (
         f"Lesions in this case: {marked} marked; {marked + open_ones.expected:.1f} expected, {low} to {high} with 90 %"
     )
+
+
+def _agreement_row(row: AgreementRow) -> tuple[str, ...]:
+    """Return the cells of a comparison: case, readers, F1, counts, distance, kappa."""
+    points = row.points
+    counts = f"{points.matched} / {points.only_first} / {points.only_second}" if points else "–"
+    distance = f"{points.mean_distance_mm:.1f}" if points and points.matched else "–"
+    return (
+        row.case if row.finished else f"{row.case} (not done)",
+        ", ".join(row.readers),
+        f"{points.f1:.2f}" if points else "–",
+        counts,
+        distance,
+        f"{row.kappa:.2f} ({row.candidates})" if row.kappa == row.kappa else f"– ({row.candidates})",
+    )
+
+
+def _difference_title(state: State, difference: Difference | None) -> str:
+    if difference is None:
+        return "All settled" if state.differences else "No differences"
+    return f"{difference.points[0].case} · {state.difference_at + 1} of {len(state.differences)}"
+
+
+def _difference_text(state: State, difference: Difference | None) -> str:
+    """Say what two readers differ in."""
+    if difference is None:
+        return (
+            "Mark the cases as done; training can learn from the consensus."
+            if state.differences
+            else "Choose two readers: what both found becomes the consensus, and you settle the rest."
+        )
+    one, other = state.compared
+    if difference.first and difference.second:
+        apart = math.dist(difference.first.world, difference.second.world)
+        text = f"{one} and {other} put this lesion {apart:.1f} mm apart."
+    else:
+        has, lacks = (one, other) if difference.first else (other, one)
+        text = f"{has} has a lesion here, {lacks} has none."
+    kept = [name for name, p in ((one, difference.first), (other, difference.second)) if p and p.verdict == "accepted"]
+    return text + (f" Settled: {' and '.join(kept) or 'none'} kept." if difference.settled else "")
 
 
 def _job_text(job: JobState) -> str:

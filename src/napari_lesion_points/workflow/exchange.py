@@ -24,14 +24,15 @@ from napari_lesion_points.store.label_image import label_image
 from napari_lesion_points.store.points_file import read_points, write_points
 from napari_lesion_points.store.slicer import read_markups, write_markups
 from napari_lesion_points.store.volumes import read_labels, write_volume
+from napari_lesion_points.workflow.history import write_history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_lesion_points.store.study import Study
 
-ExportFormat = Literal["csv", "json", "nifti", "slicer"]
-EXPORT_FORMATS: tuple[ExportFormat, ...] = ("csv", "json", "nifti", "slicer")
+ExportFormat = Literal["csv", "json", "nifti", "slicer", "history"]
+EXPORT_FORMATS: tuple[ExportFormat, ...] = ("csv", "json", "nifti", "slicer", "history")
 
 #: Ids of points from masks are made from the mask's name, label and place, so that a second import finds them.
 _MASK_POINTS = uuid.UUID("5f0c9dfe-6c0b-4c55-9f0a-6a0d6b2f8f7e")
@@ -199,7 +200,7 @@ def export_study(study: Study, out: Path, format: ExportFormat) -> tuple[Path, .
     format : str
         "csv", "json": `points` and, if there are any, `candidates`, for all cases. "nifti": per case with annotations
         `CASE_points.nii.gz`, label k for the k-th of its rows in `points.csv`, which is written too, and the
-        predicted heatmap if there is one. "slicer": per case `CASE.mrk.json`.
+        predicted heatmap if there is one. "slicer": per case `CASE.mrk.json`. "history": `history.csv`, all edits.
 
     Returns
     -------
@@ -213,6 +214,9 @@ def export_study(study: Study, out: Path, format: ExportFormat) -> tuple[Path, .
     """
     if format not in EXPORT_FORMATS:
         raise OutputError(f"format is {format!r}; expected one of {', '.join(EXPORT_FORMATS)}.")
+    if format == "history":
+        write_history(study, out / "history.csv")
+        return (out / "history.csv",)
     annotations = study.annotations()
     by_case = {name: [a for a in annotations if a.case == name] for name in study.case_names}
     written: list[Path] = []

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_lesion_points.core.matching import match_points
-from napari_lesion_points.core.records import Change, LesionPoint, Verdict
+from napari_lesion_points.core.records import CONSENSUS, Change, LesionPoint, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,8 @@ def verdict_change(
 
     An accepted candidate becomes an annotation where it is, a moved one at `world`, unless another annotation lies
     within `SAME_LESION_MM`: that is the lesion. A rejected one, or one whose verdict is taken back, is no annotation.
-    The annotation has the candidate's id, so a verdict given twice, or changed, never leaves two.
+    The annotation has the candidate's id, so a verdict given twice, or changed, never leaves two. In the consensus it
+    is the consensus's, whoever decides.
 
     Parameters
     ----------
@@ -72,6 +73,8 @@ def verdict_change(
     others = [a.world for a in annotations if a.id != candidate.id]
     judged = replace(candidate, verdict=verdict, reader=study.reader if verdict else "")
     wanted = replace(judged, world=world or candidate.world) if verdict in (Verdict.ACCEPTED, Verdict.MOVED) else None
+    if wanted and study.reading == CONSENSUS:
+        wanted = replace(wanted, reader=CONSENSUS)
     if wanted and len(match_points([wanted.world], others, SAME_LESION_MM).pairs):
         wanted = None
     edits = {} if stored == wanted else {candidate.id: (stored, wanted)}

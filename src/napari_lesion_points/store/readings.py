@@ -1,0 +1,195 @@
+"""The rows of one reading: how they are selected, how a change alters them, and how the history keeps it.
+
+A reading (see `core.records`) has its own annotations, verdicts, case states and notes. Candidates are shared, except
+those of the consensus, which are the points that readers differ in.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sql
+
+from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint, utc_now
+from napari_lesion_points.errors import StudyError
+from napari_lesion_points.store.point_row import point_of, row_of
+from napari_lesion_points.store.schema import ANNOTATIONS, CANDIDATES, EDITS, PROGRESS, RUNS, VERDICTS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One entry of a case's history: a change, by whom, when (ISO 8601, UTC), and in which reading.
+
+    `number` is one more with every edit of the study.
+    """
+
+    change: Change
+    reader: str
+    utc: str
+    reading: str = SHARED
+    number: int = 0
+
+
+def annotations_of(reading: str) -> sql.Select[Any]:
+    """Select the annotations that a reading has, in the order in which they were first placed."""
+    live = (ANNOTATIONS.c.reading == reading) & ~ANNOTATIONS.c.removed
+    return sql.select(ANNOTATIONS).where(live).order_by(ANNOTATIONS.c.number)
+
+
+def candidates_of(reading: str) -> sql.Select[Any]:
+    """Select the candidates of each case's newest run, in order of detection, with the verdicts of a reading."""
+    newest = sql.select(sql.func.max(RUNS.c.run)).where(RUNS.c.reading == _source(reading)).group_by(RUNS.c.case)
+    return _judged(reading).where(CANDIDATES.c.run.in_(newest)).order_by(CANDIDATES.c.number)
+
+
+def history_of(reading: str | None) -> sql.Select[Any]:
+    """Select the edits of a reading, or of all (None), oldest first."""
+    query = sql.select(EDITS).order_by(EDITS.c.number)
+    return query if reading is None else query.where(EDITS.c.reading == reading)
+
+
+def progress(connection: sql.Connection, reading: str, case: str) -> tuple[CaseState, str]:
+    """Return state and note of a case."""
+    this = (PROGRESS.c.case == case) & (PROGRESS.c.reading == reading)
+    found = connection.execute(sql.select(PROGRESS.c.state, PROGRESS.c.note).where(this)).one_or_none()
+    return (CaseState(found.state), found.note) if found else (CaseState.NEW, "")
+
+
+def apply_change(connection: sql.Connection, reading: str, reader: str, change: Change) -> None:
+    """Carry out a change in a write transaction, and append it to the history.
+
+    Raises
+    ------
+    StudyError
+        If something stored is not what the change says it was before, or a candidate changes in more than its verdict.
+    """
+    case = change.case
+    state, note = progress(connection, reading, case)
+    started = CaseState.IN_PROGRESS if state is CaseState.NEW else state
+    before, after = change.state or (state, started)
+    note_before, note_after = change.note or (note, note)
+    _require(state is before, f"{case}: is {state}, not {before} as when this edit began")
+    _require(note == note_before, f"{case}: its note is not what it was when this edit began")
+    here = {"case": case, "reading": reading}
+    put(connection, PROGRESS, here, {"state": str(after), "note": note_after})
+    for point_id, annotation in change.annotations.items():
+        _apply_annotation(connection, reading, point_id, *annotation)
+    for candidate in change.candidates.values():
+        _apply_verdict(connection, reading, *candidate)
+    effective = replace(change, state=None if before is after else (before, after))
+    entry = {"label": change.label, "change": _json_of(effective), "reader": reader, "utc": utc_now()}
+    connection.execute(EDITS.insert().values({**here, **entry}))
+
+
+def insert_run(
+    connection: sql.Connection, reading: str, run: dict[str, str | float], candidates: Collection[LesionPoint]
+) -> None:
+    """Store a run for those who see what `reading` proposes; verdicts that its candidates come with are theirs."""
+    values = {**run, "reading": reading, "utc": utc_now()}
+    number = connection.execute(RUNS.insert().values(values).returning(RUNS.c.run)).scalar_one()
+    rows = [{"run": number, **{k: v for k, v in row_of(c).items() if k != "verdict"}} for c in candidates]
+    if rows:
+        connection.execute(CANDIDATES.insert(), rows)
+    for judged in (c for c in candidates if c.verdict):
+        this = sql.select(CANDIDATES.c.number).where(CANDIDATES.c.run == number, CANDIDATES.c.id == judged.id)
+        key = {"candidate": connection.execute(this).scalar_one(), "reading": reading}
+        put(connection, VERDICTS, key, {"verdict": str(judged.verdict), "reader": judged.reader})
+
+
+def put(connection: sql.Connection, table: sql.Table, key: dict[str, Any], values: dict[str, Any]) -> None:
+    """Update the row of a key, or insert it; in a write transaction nobody comes between."""
+    this = sql.and_(*(table.c[name] == value for name, value in key.items()))
+    if not connection.execute(table.update().where(this).values(values)).rowcount:
+        connection.execute(table.insert().values({**key, **values}))
+
+
+def edit_of(row: sql.RowMapping) -> Edit:
+    """Return the edit of a row of the history."""
+    content = json.loads(row["change"])
+    note = content.get("note")  # absent in entries of schema 1
+    change = Change(
+        row["case"],
+        row["label"],
+        {i: (old and point_of(old), new and point_of(new)) for i, (old, new) in content["annotations"].items()},
+        {i: (point_of(old), point_of(new)) for i, (old, new) in content["candidates"].items()},
+        content["state"] and (CaseState(content["state"][0]), CaseState(content["state"][1])),
+        note and (note[0], note[1]),
+    )
+    return Edit(change, row["reader"], row["utc"], row["reading"], row["number"])
+
+
+def _json_of(change: Change) -> str:
+    """Everything of a change but case and label, which are columns of their own; `edit_of` reads it."""
+
+    def rows(pairs: dict[str, Any]) -> dict[str, Any]:
+        return {point_id: [point and row_of(point) for point in pair] for point_id, pair in pairs.items()}
+
+    content = {
+        "annotations": rows(change.annotations),
+        "candidates": rows(change.candidates),
+        "state": change.state,
+        "note": change.note,
+    }
+    return json.dumps(content, allow_nan=False)
+
+
+def _source(reading: str) -> str:
+    """Whose runs a reading sees."""
+    return CONSENSUS if reading == CONSENSUS else SHARED
+
+
+def _judged(reading: str) -> sql.Select[Any]:
+    """Select all candidates with what a reading says of them."""
+    theirs = (VERDICTS.c.candidate == CANDIDATES.c.number) & (VERDICTS.c.reading == reading)
+    given = sql.func.coalesce(VERDICTS.c.verdict, "")
+    judge = sql.case((given != "", VERDICTS.c.reader), else_=CANDIDATES.c.reader)
+    columns = [column for column in CANDIDATES.c if column.name != "reader"]
+    return sql.select(*columns, given.label("verdict"), judge.label("reader")).select_from(
+        CANDIDATES.outerjoin(VERDICTS, theirs)
+    )
+
+
+def _apply_annotation(
+    connection: sql.Connection,
+    reading: str,
+    point_id: str,
+    before: LesionPoint | None,
+    after: LesionPoint | None,
+) -> None:
+    """Bring one annotation from before to after; None is absent."""
+    _require_stored(connection, annotations_of(reading).where(ANNOTATIONS.c.id == point_id), point_id, before)
+    values = {**row_of(after), "removed": False} if after else {"removed": True}
+    put(connection, ANNOTATIONS, {"reading": reading, "id": point_id}, values)
+
+
+def _apply_verdict(connection: sql.Connection, reading: str, before: LesionPoint, after: LesionPoint) -> None:
+    """Change verdict and reader of one candidate, and nothing else of it; of the newest run that has it."""
+    if row_of(after) != row_of(replace(before, verdict=after.verdict, reader=after.reader)):
+        raise StudyError(f"candidate {before.id!r}: a reader changes its verdict only. Place an annotation instead.")
+    same = (CANDIDATES.c.id == before.id) & (CANDIDATES.c.case == before.case)
+    seen = sql.select(RUNS.c.run).where(RUNS.c.reading == _source(reading))
+    newest = sql.select(sql.func.max(CANDIDATES.c.run)).where(same, CANDIDATES.c.run.in_(seen)).scalar_subquery()
+    query = _judged(reading).where(same, CANDIDATES.c.run == newest)
+    _require_stored(connection, query, before.id, before)
+    number = connection.execute(query).one().number
+    verdict = {"verdict": str(after.verdict), "reader": after.reader}
+    put(connection, VERDICTS, {"candidate": number, "reading": reading}, verdict)
+
+
+def _require_stored(
+    connection: sql.Connection, query: sql.Select[Any], point_id: str, before: LesionPoint | None
+) -> None:
+    """Refuse an edit of a point that is not stored as it was before (compared as rows, where NaN equals NaN)."""
+    found = connection.execute(query).one_or_none()
+    stored = row_of(point_of(found._asdict())) if found else None
+    _require(stored == (before and row_of(before)), f"point {point_id!r} is not stored as it was when this edit began")
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise StudyError(f"{otherwise}. Somebody else changed it: nothing was stored; open the case again.")

@@ -1,0 +1,193 @@
+"""Several readers at the desk: comparing them, and settling where two of them differ, one key each."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QTimer
+
+from napari_lesion_points.core.records import CONSENSUS, Change
+from napari_lesion_points.errors import LesionPointsError
+
+if TYPE_CHECKING:
+    from napari_lesion_points.core.records import LesionPoint
+    from napari_lesion_points.store.study import Study
+    from napari_lesion_points.ui.controller import Controller
+    from napari_lesion_points.ui.session import Screen
+    from napari_lesion_points.workflow.agreement import AgreementRow
+    from napari_lesion_points.workflow.consensus import Difference
+
+
+class ReadersDesk:
+    """Compares the readers of one viewer's study, and walks through what two of them differ in."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self._approached = ""
+        self._fetched = ""  # the point whose case was asked for, once: it may be unreadable
+        controller.changed.connect(self._on_changed)
+        controller.walked.connect(self._on_walked)
+
+    def list_readers(self) -> None:
+        """Find out who has read the study."""
+        study = self._controller.study
+        if study is not None:
+            self._controller.workers.start(
+                study.readings, returned=lambda names: self._controller.update(readings=names), failed=self._failed
+            )
+
+    def compare(self) -> None:
+        """Compare all readers."""
+        study = self._controller.study
+        if study is not None:
+            self._controller.workers.start(_compare, study, returned=self._compared, failed=self._failed)
+
+    def save(self, path: Path) -> None:
+        """Write the newest comparison as a table."""
+        rows = self._controller.state.agreement
+        self._controller.workers.start(
+            _save, path, rows, returned=lambda _: self._controller.say(f"Written to {path}."), failed=self._failed
+        )
+
+    def begin(self, first: str, second: str) -> None:
+        """Open the consensus of two readers, and go to the first difference that nobody has settled."""
+        study = self._controller.study
+        if study is not None:
+            self._controller.say(f"Comparing {first} and {second} …")
+            self._controller.workers.start(
+                _differences, study, first, second,
+                returned=lambda found: self._begun(study, (first, second), found), failed=self._failed,
+            )  # fmt: skip
+
+    def keep_first(self) -> None:
+        """Follow the first reader."""
+        self._settle("FIRST")
+
+    def keep_second(self) -> None:
+        """Follow the second reader."""
+        self._settle("SECOND")
+
+    def keep_both(self) -> None:
+        """Keep what either has."""
+        self._settle("BOTH")
+
+    def keep_none(self) -> None:
+        """Keep neither."""
+        self._settle("NONE")
+
+    def skip(self) -> None:
+        """Go on without a decision."""
+        self._go(self._controller.state.difference_at + 1)
+
+    def back(self) -> None:
+        """Go back to the difference before."""
+        self._go(self._controller.state.difference_at - 1)
+
+    def _compared(self, rows: tuple[AgreementRow, ...]) -> None:
+        self._controller.update(agreement=rows)
+        self._controller.say(rows[-1].words)
+
+    def _failed(self, why: str) -> None:
+        self._controller.say(why, "error")
+
+    def _begun(self, study: Study, readers: tuple[str, str], found: tuple[Difference, ...]) -> None:
+        controller = self._controller
+        if controller.study is not study:
+            return  # another study was opened meanwhile
+        at = next((k for k, difference in enumerate(found) if not difference.settled), len(found))
+        readings, agreement = controller.state.readings, controller.state.agreement
+        self._approached = self._fetched = ""
+        controller.use_study(study.of(CONSENSUS), found[at].points[0].case if at < len(found) else "")
+        controller.update(
+            compared=readers, differences=found, difference_at=at, agreement=agreement,
+            readings=tuple(sorted({*readings, CONSENSUS})),
+        )  # fmt: skip
+        waiting = sum(not difference.settled for difference in found)
+        controller.say(
+            f"The consensus of {readers[0]} and {readers[1]}: {waiting} of {len(found)} differences to settle."
+        )
+
+    def _go(self, at: int) -> None:
+        self._approached = self._fetched = ""
+        self._controller.update(difference_at=min(max(at, 0), len(self._controller.state.differences)))
+
+    def _settle(self, how: str) -> None:
+        from napari_lesion_points.workflow.consensus import Keep, settlement
+
+        controller, difference = self._controller, self._controller.screen.difference
+        if controller.study is None or difference is None or not controller.screen.can_settle:
+            return
+        try:
+            change = settlement(controller.study, difference, Keep[how])
+        except LesionPointsError as error:
+            controller.say(f"Not stored: {error}", "error")
+            return
+        if controller.store(change, f"{change.label.capitalize()}, stored."):
+            self._note(change)
+            following = controller.state.difference_at + 1
+            rest = controller.state.differences[following:]
+            self._go(following + next((k for k, d in enumerate(rest) if not d.settled), len(rest)))
+
+    def _note(self, change: Change) -> int | None:
+        """Write new verdicts into the list; index of the first difference that changed."""
+
+        def newest(point: LesionPoint | None) -> LesionPoint | None:
+            return change.candidates[point.id][1] if point and point.id in change.candidates else point
+
+        before = self._controller.state.differences
+        after = tuple(replace(d, first=newest(d.first), second=newest(d.second)) for d in before)
+        changed = [k for k, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+        if changed:
+            self._controller.update(differences=after)
+        return changed[0] if changed else None
+
+    def _on_walked(self, change: Change) -> None:
+        """After undo or redo of a decision, go back to it."""
+        index = self._note(change)
+        if index is not None:
+            self._go(index)
+
+    def _on_changed(self, screen: Screen) -> None:
+        """Bring the difference at hand on screen, once: its case first, then the place."""
+        difference = screen.difference
+        if screen.state.tab != "Readers" or difference is None:
+            return
+        point = difference.points[0]
+        if point.id == self._approached:
+            return
+        if point.case != screen.state.wanted:
+            if point.id != self._fetched:
+                self._fetched = point.id
+                self._controller.select_case(point.case)
+        elif screen.case_ready and not screen.state.loading:
+            self._approached = point.id
+            QTimer.singleShot(0, self._approach)
+
+    def _approach(self) -> None:
+        controller, difference = self._controller, self._controller.screen.difference
+        if controller.closed or difference is None or not controller.screen.can_settle:
+            return
+        controller.jump(difference.points[0].world)
+        layer, ids = controller.scene.candidates, {p.id for p in difference.points}
+        if layer is not None:
+            layer.selected_data = {i for i, p in enumerate(controller.state.candidates) if p.id in ids}
+
+
+def _compare(study: Study) -> tuple[AgreementRow, ...]:
+    from napari_lesion_points.workflow.agreement import study_agreement
+
+    return study_agreement(study)
+
+
+def _save(path: Path, rows: tuple[AgreementRow, ...]) -> None:
+    from napari_lesion_points.workflow.agreement import write_agreement
+
+    write_agreement(path, rows)
+
+
+def _differences(study: Study, first: str, second: str) -> tuple[Difference, ...]:
+    from napari_lesion_points.workflow.consensus import begin_consensus
+
+    return tuple(difference for _, found in begin_consensus(study, first, second) for difference in found)
