@@ -184,10 +184,11 @@ def test_detect_then_evaluate(invoke: Invoke, study: Path, tmp_path: Path) -> No
     assert "3 found, 6 missed, 0 false" in every.out
     assert "2 cases have lesions and no candidates (sub-02, sub-03)" in every.err
     one = invoke(*arguments, "--cases", "sub-01", "--threshold", "0.5", "--tolerance-mm", "2")
-    assert "F1 1.000" in one.out
+    assert "F1 1.000 (1.000 to 1.000)" in one.out
     assert "(given)" in one.out
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     assert (metrics["f1"], metrics["tp"], metrics["threshold"], metrics["threshold_is_best"]) == (1, 3, 0.5, False)
+    assert metrics["froc"] == [[0, 0], [0, 1]]
     (tmp_path / "list.txt").write_text("sub-02\nsub-03\n")
     listed = invoke(*arguments, "--cases", f"@{tmp_path / 'list.txt'}")
     assert "0 found, 6 missed" in listed.out

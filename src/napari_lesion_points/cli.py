@@ -335,8 +335,10 @@ def evaluate(
     result = compare(candidates, truth, tolerance_mm=tolerance_mm, threshold=threshold, cases=names)
     path = write_evaluation(result, out)
     chosen = "best for these cases" if result.threshold_is_best else "given"
+    low, high = result.f1_interval
     typer.echo(
-        f"F1 {result.f1:.3f}  precision {result.precision:.3f}  recall {result.recall:.3f}  ECE {result.ece:.3f}"
+        f"F1 {result.f1:.3f} ({low:.3f} to {high:.3f})  precision {result.precision:.3f}  "
+        f"recall {result.recall:.3f}  ECE {result.ece:.3f}"
     )
     typer.echo(f"{result.tp} found, {result.fn} missed, {result.fp} false; threshold {result.threshold:.3f} ({chosen})")
     if result.missing_cases and names is None:

@@ -27,18 +27,18 @@ def test_intervals_are_those_of_resampled_patients() -> None:
     slow = [figures_at([cases[k] for k in some], 0.5, 6.0) for some in drawn]
     for name, interval in found.items():
         values = [getattr(f, name) for f in slow]
-        assert_allclose([interval.low, interval.high], np.quantile(values, [0.025, 0.975]))
+        assert_allclose(interval, np.quantile(values, [0.025, 0.975]))
 
 
 def test_the_recall_of_lesions_in_patients_of_their_own_is_binomial() -> None:
     cases = [case(k, k < 70) for k in range(100)]
     interval = bootstrap_figures(cases, 0.5, 6.0, confidence=0.9, samples=20_000)["recall"]
-    assert interval.low == pytest.approx(binom.ppf(0.05, 100, 0.7) / 100, abs=0.011)
-    assert interval.high == pytest.approx(binom.ppf(0.95, 100, 0.7) / 100, abs=0.011)
+    assert interval[0] == pytest.approx(binom.ppf(0.05, 100, 0.7) / 100, abs=0.011)
+    assert interval[1] == pytest.approx(binom.ppf(0.95, 100, 0.7) / 100, abs=0.011)
 
 
 def test_nothing_found_and_nothing_to_find() -> None:
     nothing = CaseDetections("sub-1", np.empty((0, 3)), np.empty(0), np.empty((0, 3)))
-    assert bootstrap_figures([nothing], 0.5, 6.0)["f1"].low == 1.0
-    assert bootstrap_figures([case(1, found=False)], 0.5, 6.0)["precision"].high == 0.0
-    assert math.isnan(bootstrap_figures([], 0.5, 6.0)["f1"].low)
+    assert bootstrap_figures([nothing], 0.5, 6.0)["f1"][0] == 1.0
+    assert bootstrap_figures([case(1, found=False)], 0.5, 6.0)["precision"][1] == 0.0
+    assert math.isnan(bootstrap_figures([], 0.5, 6.0)["f1"][0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +16,6 @@ if TYPE_CHECKING:
     from napari_lesion_points.core.metrics import CaseDetections
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A figure's central interval over bootstrap samples."""
-
-    low: float
-    high: float
-
-
 def bootstrap_figures(
     cases: Sequence[CaseDetections],
     threshold: float,
@@ -33,14 +24,14 @@ def bootstrap_figures(
     confidence: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
-) -> dict[str, Interval]:
+) -> dict[str, tuple[float, float]]:
     """Return intervals of F1, precision and recall at one threshold, by resampling patients (Efron's percentiles).
 
     Lesions of one patient stand or fall together, so patients are drawn. Samples without lesions and detections count
     as figures of 1, as `DetectionFigures` has it. Without cases every interval is (NaN, NaN).
     """
     if not cases:
-        return {name: Interval(float("nan"), float("nan")) for name in ("f1", "precision", "recall")}
+        return {name: (float("nan"), float("nan")) for name in ("f1", "precision", "recall")}
     each = [figures_at([c], threshold, tolerance_mm) for c in cases]
     counts = np.array([[f.tp, f.fp, f.fn] for f in each])
     drawn = np.random.default_rng(seed).integers(len(cases), size=(samples, len(cases)))
@@ -51,8 +42,8 @@ def bootstrap_figures(
         "precision": _share(tp, tp + fp, none),
         "recall": _share(tp, tp + fn, none),
     }
-    tails = (1 - confidence) / 2, (1 + confidence) / 2
-    return {name: Interval(*map(float, np.quantile(values, tails))) for name, values in figures.items()}
+    low, high = (1 - confidence) / 2, (1 + confidence) / 2
+    return {name: (float(np.quantile(v, low)), float(np.quantile(v, high))) for name, v in figures.items()}
 
 
 def _share(part: NDArray[np.int_], whole: NDArray[np.int_], none: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lesion_points.core.intervals import bootstrap_figures
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     best_threshold,
     expected_calibration_error,
     figures_at,
+    froc,
     pooled_outcomes,
 )
 from napari_lesion_points.errors import PointsFileError
@@ -32,7 +34,8 @@ class Evaluation:
     """Figures over all cases, at one threshold of existence.
 
     `threshold_is_best` says that it was chosen as the best on these very cases, which flatters. `missing_cases` have
-    lesions but no candidate at all: forgotten in the prediction, or all missed; they count as missed.
+    lesions but no candidate at all: forgotten in the prediction, or all missed; they count as missed. The intervals are
+    those of `bootstrap_figures` at 95 %; `froc` has pairs of false positives per case and recall.
     """
 
     f1: float
@@ -48,12 +51,20 @@ class Evaluation:
     tolerance_mm: float
     cases: int
     missing_cases: tuple[str, ...]
+    f1_interval: tuple[float, float]
+    precision_interval: tuple[float, float]
+    recall_interval: tuple[float, float]
+    froc: tuple[tuple[float, float], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return JSON values; NaN becomes None."""
-        return {
-            k: None if isinstance(v, float) and math.isnan(v) else v for k, v in vars(self).items()
-        }  # a tuple becomes a list
+        """Return JSON values; NaN becomes None, tuples become lists."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return [plain(v) for v in value]
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        return {k: plain(v) for k, v in vars(self).items()}
 
 
 def evaluate(
@@ -97,10 +108,14 @@ def evaluate(
     else:
         chosen, figures = threshold, figures_at(compared, threshold, tolerance_mm)
     ece, mce = expected_calibration_error(*pooled_outcomes(compared, tolerance_mm))
+    intervals = bootstrap_figures(compared, chosen, tolerance_mm)
+    curve = froc(compared, tolerance_mm) if compared else ((), ())
     return Evaluation(
         figures.f1, figures.precision, figures.recall, figures.tp, figures.fp, figures.fn,
         chosen, threshold is None, ece, mce, tolerance_mm, len(names),
         tuple(c.case for c in compared if len(c.truth_world) and not len(c.existence)),
+        intervals["f1"], intervals["precision"], intervals["recall"],
+        tuple((round(float(x), 4), round(float(y), 4)) for x, y in zip(*curve, strict=True)),
     )  # fmt: skip
 
 
