@@ -183,6 +183,15 @@ class Study:
         """Return the candidates of the newest run of one case or of each, in order of detection."""
         return self._points(CANDIDATES, _NEWEST, case)
 
+    def models(self) -> dict[str, str]:
+        """Return what predicted each case last, its model's folder or name; cases without a prediction are absent."""
+        newest = sql.select(RUNS.c.case, RUNS.c.model).where(
+            RUNS.c.run.in_(sql.select(sql.func.max(RUNS.c.run)).group_by(RUNS.c.case))
+        )
+        with self._database.transaction() as connection:
+            found = {case: model for case, model in connection.execute(newest)}
+        return {case: found[case] for case in self.case_names if case in found}
+
     def training_cases(self) -> tuple[str, ...]:
         """Return the cases that a model can learn from: with annotations, or done without any ("no lesions")."""
         return tuple(s.case for s in self.summary() if s.annotations or s.state is CaseState.DONE)
