@@ -100,7 +100,7 @@ def count_figure(true: Sequence[int], counts: Sequence[LesionCount]) -> str:
     """Draw predicted against true number of lesions per case, with the interval of each; cases side by side."""
     figure, axes = _axes("lesions of the case", "lesions predicted", width_in=9.2)
     number = np.array(true)
-    order = np.lexsort(([c.expected for c in counts], number))
+    order = np.lexsort((np.array([c.expected for c in counts]), number))
     _, first, group = np.unique(number[order], return_index=True, return_counts=True)
     places = np.concatenate([(np.arange(n) + 0.5) / n - 0.5 for n in group]) * 0.7
     low, high = np.array([[counts[i].low, counts[i].high] for i in order]).T

@@ -63,8 +63,8 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
     if accepted:
         notes.append(
             f"{accepted} of the {len(annotations)} annotations are candidates that a reader accepted or moved. "
-            "Whoever sees the candidates tends to agree with them, and what both missed is in no figure: only a reading "
-            "without the model tells more."
+            "Whoever sees the candidates tends to agree with them, and what both missed is in no figure: only a "
+            "reading without the model tells more."
         )
     if threshold is None:
         notes.append("The threshold is the best for these very cases, which flatters.")
