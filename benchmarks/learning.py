@@ -192,7 +192,7 @@ def draw() -> None:
     axes[0].plot(list(TARGETS), list(TARGETS.values()), "_", color="black", markersize=14, label="target")
     axes[1].plot(list(FEW_TARGET), list(FEW_TARGET.values()), "_", color="black", markersize=14)
     axes[0].set_ylabel("test cases")
-    axes[0].legend(loc="lower right")
+    axes[0].legend(loc="center right")
     figure.savefig(FIGURE, dpi=150)
     print(FIGURE)
 

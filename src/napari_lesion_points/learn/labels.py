@@ -85,13 +85,19 @@ class Found:
     by_threshold: dict[float, CaseDetections]
 
 
-def find(
-    label: Label, drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: tuple[float, float, float]
-) -> Found | CaseDetections:
-    """Find candidates in what a network drew for a case."""
-    if label.fitted:
-        found = fit_gaussians(drawn, sigma_vox)  # the floor of a prediction
-        return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
+def find(label: Label, drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: ArrayLike) -> Found | CaseDetections:
+    """Find candidates in what a network drew for a case, as its label wants it."""
+    return find_fitted(drawn, case, sigma_vox) if label.fitted else find_components(label, drawn, case, sigma_vox)
+
+
+def find_fitted(drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: ArrayLike) -> CaseDetections:
+    """Fit candidates to a heatmap, down to the existence that predictions keep."""
+    found = fit_gaussians(drawn, sigma_vox)
+    return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
+
+
+def find_components(label: Label, drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: ArrayLike) -> Found:
+    """Find connected components at each of the thresholds that are tried."""
     scale = 2 * label.peak(sigma_vox)
     tried = {t: components(label, drawn, t, scale) for t in _TRIED}
     return Found(

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-#: The viewer, and whatever else a person waits for, gets nearly all of a core when both want it.
-_NICE = 19
+#: The viewer, and whatever else a person waits for, gets nine tenths of a core when both want it.
+_NICE = 10
 
 
 def execute(

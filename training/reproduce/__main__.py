@@ -1,0 +1,56 @@
+"""Repeat the experiments of the paper on a study with known lesions, and make tables.
+
+    python -m training.reproduce --study DIR --out DIR [--only labels,jitter] [--minutes-per-run 5] [--seeds 3]
+
+DIR is a BIDS dataset with lesion masks in derivatives/truth and a column `split` (train, val, test) in
+participants.tsv. What OUT has is not made again; killed, it goes on with the network that was being trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from pathlib import Path
+
+from napari_lesion_points.store.atomic import atomic_write
+from training.reproduce.cohort import Cohort
+from training.reproduce.experiments import EXPERIMENTS, Table
+from training.reproduce.networks import Bench
+
+
+def main() -> None:
+    """Read the command line, run what is missing, write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--study", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", default=",".join(EXPERIMENTS), help="of " + ",".join(EXPERIMENTS))
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes-per-run", type=float, default=5.0)
+    budget.add_argument("--epochs-per-run", type=int, help="instead, for figures that a machine repeats exactly")
+    parser.add_argument("--seeds", type=int, default=3)
+    arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    unknown = sorted(set(names) - set(EXPERIMENTS))
+    if unknown:
+        parser.error(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
+    some = [EXPERIMENTS[name] for name in names]
+    expected = sum(e.networks(arguments.seeds) for e in some)
+    epochs: int | None = arguments.epochs_per_run
+    minutes = None if epochs else arguments.minutes_per_run
+    bench = Bench(Cohort(arguments.study.resolve()), arguments.out, expected, minutes=minutes, epochs=epochs)
+    for experiment in some:
+        table = experiment.make(bench, range(arguments.seeds))
+        atomic_write(arguments.out / f"{table.name}.csv", as_csv(table))
+        print(f"\n{table.title}\n{as_csv(table)}", flush=True)
+
+
+def as_csv(table: Table) -> str:
+    """Return a table as CSV text."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([table.header, *table.rows])
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Networks of the experiments: trained once each, and what they find in the validation and test cases, kept on disk."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_lesion_points.core.events import Finished
+from napari_lesion_points.core.heatmap import sigma_in_voxels
+from napari_lesion_points.core.metrics import CaseDetections
+from napari_lesion_points.learn.devices import choose_device
+from napari_lesion_points.learn.labels import Found, Kind, Label, find_components, find_fitted
+from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.store.atomic import atomic_write
+from napari_lesion_points.workflow.jobs import run
+from napari_lesion_points.workflow.models import describe_model
+from napari_lesion_points.workflow.specs import SpecCase, plan_training
+from napari_lesion_points.workflow.training import load_input, load_network
+from training.reproduce.cohort import Cohort
+
+TOLERANCE_VOX = 6.0  # the paper's
+
+
+@dataclass(frozen=True)
+class Network:
+    """One training.
+
+    Parameters
+    ----------
+    name : str
+        Its folder.
+    cases : tuple of str
+        Training cases; the cohort's validation cases are always kept aside.
+    label : str
+        See `learn.labels.Label`.
+    sigma_vox : float
+        Of heatmaps, voxels of the cohort.
+    decay : float
+        Of distance maps; the paper's p.
+    seed : int
+        Of the training, and of the jitter.
+    jitter_mm : float
+        How far clicks are off.
+    """
+
+    name: str
+    cases: tuple[str, ...]
+    label: Kind = "heatmap"
+    sigma_vox: float = 1.5
+    decay: float = 2.0
+    seed: int = 0
+    jitter_mm: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """What a network finds in some cases.
+
+    Parameters
+    ----------
+    fitted : list of CaseDetections
+        By Gaussian fitting, without recalibration; empty unless the network draws heatmaps.
+    components : list of Found
+        Connected components, by threshold.
+    """
+
+    fitted: list[CaseDetections]
+    components: list[Found]
+
+
+class Bench:
+    """Trains what is missing and reads what is there.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        What to learn and to be tested on.
+    out : Path
+        Folder of all that is made.
+    minutes, epochs : float, int
+        Budget of each training: one of the two.
+    expected : int
+        Networks that the experiments will ask for, for the time left.
+    """
+
+    def __init__(
+        self, cohort: Cohort, out: Path, expected: int, *, minutes: float | None = None, epochs: int | None = None
+    ) -> None:
+        self.cohort, self.out, self.expected, self.minutes, self.epochs = cohort, out, expected, minutes, epochs
+        self.tolerance_mm = TOLERANCE_VOX * cohort.spacing_mm
+        self._asked: set[str] = set()
+        self._took_s: list[float] = []
+
+    def detect(self, network: Network, part: str) -> Detected:
+        """Return what a network finds in the cases of "val", "test" or "train"; it is trained first if need be."""
+        path = self.out / "networks" / network.name / f"found-{part}.json"
+        self._asked.add(network.name)
+        if not path.is_file():
+            self._say(network, part)
+            began = time.monotonic()
+            if not self.model(network).is_dir():
+                self._train(network)
+                self._took_s.append(time.monotonic() - began)
+            self._predict(network, part, path)
+        found = json.loads(path.read_text(encoding="utf-8"))
+        truth = self.cohort.truth
+        return Detected(
+            [_detections(c, truth[c].world, x["fitted"]) for c, x in found.items() if "fitted" in x],
+            [
+                Found(
+                    c, truth[c].world, {float(t): _detections(c, truth[c].world, y) for t, y in x["components"].items()}
+                )
+                for c, x in found.items()
+            ],
+        )
+
+    def model(self, network: Network) -> Path:
+        """Return the folder of a network's model, which is there when its training is over."""
+        return self.out / "networks" / network.name / "model"
+
+    def _train(self, network: Network) -> None:
+        unfinished = self.model(network).with_name("unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        who = f"jitter-{network.jitter_mm:g}-{network.seed}" if network.jitter_mm else "exact"
+        with self.cohort.clicked(self.out / "stores" / who, network.jitter_mm, network.seed) as study:
+            spec = plan_training(
+                study,
+                out=unfinished,
+                cases=network.cases,
+                validation=self.cohort.split["val"],
+                minutes=self.minutes,
+                epochs=self.epochs,
+                sigma_mm=network.sigma_vox * self.cohort.spacing_mm,
+                seed=network.seed,
+                tolerance_mm=self.tolerance_mm,
+                label=network.label,
+                decay=network.decay,
+                masks=self.cohort.masks if network.label == "segmentation" else None,
+            )
+        for event in run(spec):
+            if isinstance(event, Finished) and event.outcome != "returned":
+                raise SystemExit(f"{network.name}: {event.reason}")
+        unfinished.rename(self.model(network))
+
+    def _predict(self, network: Network, part: str, path: Path) -> None:
+        card, device = describe_model(self.model(network)), choose_device("auto")
+        drawing = load_network(card)
+        device.place(drawing)
+        kind = Label(network.label, network.decay)
+        sigma_vox = sigma_in_voxels(card.sigma_mm, card.spacing_mm)
+        found: dict[str, Any] = {}
+        for case in self.cohort.split[part]:
+            files = {name: str(path) for name, path in self.cohort.files[case].sequences.items()}
+            points = tuple(map(tuple, self.cohort.truth[case].world.tolist()))
+            seen = load_input(SpecCase(case, files, points), card.sequences, card.spacing_mm)
+            drawn = predict_heatmap(drawing, seen, card.patch_vox, kind.peak(sigma_vox), device)
+            parts = find_components(kind, drawn, seen, sigma_vox).by_threshold
+            found[case] = {"components": {t: _rows(x) for t, x in parts.items()}}
+            if kind.fitted:
+                found[case]["fitted"] = _rows(find_fitted(drawn, seen, sigma_vox))
+        atomic_write(path, json.dumps(found))
+
+    def _say(self, network: Network, part: str) -> None:
+        left = max(self.expected - len(self._asked) + 1, 1)
+        each_s = statistics.mean(self._took_s) if self._took_s else 60 * (self.minutes or math.nan)
+        time_left = "" if math.isnan(each_s) else f" and {left * each_s / 3600:.1f} h"
+        print(f"{network.name} on {part}; at most {left} networks{time_left} to go", flush=True)
+
+
+def _rows(found: CaseDetections) -> list[list[float]]:
+    """World mm and existence of each candidate."""
+    table = np.column_stack([np.reshape(found.centers_world, (-1, 3)), found.existence])
+    return [[round(float(x), 4) for x in row] for row in table]
+
+
+def _detections(case: str, truth: NDArray[np.float64], rows: list[list[float]]) -> CaseDetections:
+    table = np.array(rows, float).reshape(-1, 4)
+    return CaseDetections(case, table[:, :3], table[:, 3], truth)
