@@ -217,6 +217,8 @@ def test_a_case_of_the_same_name_in_another_study_did_not_teach_the_model(blob_s
             spec = TrainSpec(str(model), (SpecCase("sub-01", {"FLAIR": str(path)}),), ("FLAIR",))
             (model / "job.json").write_text(to_json(spec), encoding="utf-8")
             assert study_report(study).evaluation.cases == cases
+        (model / "job.json").write_text("{", encoding="utf-8")  # tells nothing, so the name decides
+        assert study_report(study).evaluation.cases == 1
 
 
 def test_without_the_models_threshold_the_best_is_taken_and_said(blob_study: Path, write_model) -> None:  # type: ignore[no-untyped-def]

@@ -319,7 +319,7 @@ def _reporting(study: Study) -> Iterator[Event]:
     from napari_lesion_points.workflow.study_report import write_study_report
 
     path = write_study_report(study)
-    yield Finished("returned", f"It is in {path}.", str(path))
+    yield Finished("returned", f"see {path}", str(path))
 
 
 def _importing(study: Study, path: Path, case: str) -> Iterator[Event]:

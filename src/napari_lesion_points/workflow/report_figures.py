@@ -111,11 +111,11 @@ def count_figure(true: Sequence[int], counts: Sequence[LesionCount]) -> str:
     for n in number[order][first]:
         axes.plot([n - 0.42, n + 0.42], [n, n], color=GREY, linewidth=1.2, zorder=1)
     for some, color, marker, label in (
-        (held, BLUE, "o", "true number within the 90 % interval"),
-        (~held, VERMILION, "D", "outside of it"),
+        (held, BLUE, "o", "cases whose 90 % interval holds the true number"),
+        (~held, VERMILION, "D", "cases whose interval does not"),
     ):
         axes.vlines(at[some], low[some], high[some], color=color, linewidth=1.4, alpha=0.6)
-        axes.plot(at[some], expected[some], marker, color=color, markersize=4, label=f"{label}: {some.sum()} cases")
+        axes.plot(at[some], expected[some], marker, color=color, markersize=4, label=f"{label}: {some.sum()}")
     axes.set_xlim(-0.7, number.max() + 0.7)
     axes.set_ylim(-0.5, top)
     axes.xaxis.get_major_locator().set_params(integer=True)

@@ -104,14 +104,18 @@ def _card(model: str) -> ModelCard | None:
 
 
 def _learned_from(study: Study, card: ModelCard, case: str) -> bool:
-    """Whether a model was trained or validated on a case: on the same files, if the model's job tells which."""
+    """Whether a model was trained or validated on a case: on the same files, if the model's job tells which.
+
+    A job that cannot be read tells nothing: then the name decides.
+    """
     if case not in (*card.training_cases, *card.validation_cases):
         return False
-    job = card.path / JOB
-    if not job.is_file():
+    try:
+        job = from_json((card.path / JOB).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
         return True
     own = {str(path) for path in study.files_of(case).sequences.values()}
-    return any(own.intersection(c.sequences.values()) for c in from_json(job.read_text(encoding="utf-8")).cases)
+    return any(own.intersection(c.sequences.values()) for c in job.cases)
 
 
 def _cases(names: Sequence[str]) -> str:
