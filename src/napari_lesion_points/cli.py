@@ -330,7 +330,7 @@ def evaluate(
 ) -> None:
     """Compare candidates with true lesions: figures in metrics.json, and a report to read and to print."""
     from napari_lesion_points.workflow.evaluation import evaluate_cases, read_comparison, write_evaluation
-    from napari_lesion_points.workflow.report import FILE, Report, write_report
+    from napari_lesion_points.workflow.report import FILE, report_of_tables, write_report
 
     names = _names(cases) or None
     compared = read_comparison(candidates, truth, names)
@@ -343,24 +343,10 @@ def evaluate(
         f"recall {result.recall:.3f}  ECE {result.ece:.3f}"
     )
     typer.echo(f"{result.tp} found, {result.fn} missed, {result.fp} false; threshold {result.threshold:.3f} ({chosen})")
-    notes = []
-    if result.threshold_is_best:
-        notes.append("The threshold is the best for these very cases, which flatters; choose it on other cases.")
-    if result.missing_cases and names is None:
-        missing = ", ".join(result.missing_cases[:5]) + (", ..." if len(result.missing_cases) > 5 else "")
-        notes.append(
-            f"{len(result.missing_cases)} cases have lesions and no candidates ({missing}) and count as missed. "
-            "If they were not predicted, name the cases that were with --cases."
-        )
-        typer.echo(f"note: {notes[-1]}", err=True)
-    report = Report(
-        f"{candidates.name} against {truth.name}",
-        compared,
-        result,
-        "the best for these cases" if result.threshold_is_best else "given with --threshold",
-        shlex.join(["lesion-points", *sys.argv[1:]]),
-        tuple(notes),
-    )
+    command = shlex.join(["lesion-points", *sys.argv[1:]])
+    report = report_of_tables(candidates, truth, compared, result, all_cases=names is None, command=command)
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(str(path))
     typer.echo(str(write_report(report, out / FILE)))
 

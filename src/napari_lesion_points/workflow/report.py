@@ -97,6 +97,24 @@ class FalsePositive:
     nearest_mm: float | None
 
 
+def report_of_tables(
+    candidates: Path, truth: Path, compared: Comparison, evaluation: Evaluation, *, all_cases: bool, command: str
+) -> Report:
+    """Return the report of two tables; `all_cases` says that nobody named the cases to compare."""
+    notes = []
+    if evaluation.threshold_is_best:
+        notes.append("the threshold is the best for these very cases, which flatters; choose it on other cases.")
+    missing = evaluation.missing_cases
+    if missing and all_cases:
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        notes.append(
+            f"{len(missing)} cases have lesions and no candidates ({some}) and count as missed. "
+            "If they were not predicted, name the cases that were with --cases."
+        )
+    source = "the best for these cases" if evaluation.threshold_is_best else "given with --threshold"
+    return Report(f"{candidates.name} against {truth.name}", compared, evaluation, source, command, tuple(notes))
+
+
 def write_report(report: Report, path: Path) -> Path:
     """Write a report and return its path; OutputError if that fails."""
     atomic_write(path, render(report))
