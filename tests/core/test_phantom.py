@@ -168,7 +168,8 @@ def scene() -> Scene:
 def plain_scans(look: Look) -> Look:
     """Return the same look by a perfect scanner."""
     clean = {"texture": 0.0, "bias": 0.0, "noise": 0.0, "gamma": 1.0, "blur_mm": 0.0, "slice_mm": 0.0}
-    return replace(look, scans=tuple(replace(s, **clean, shift_mm=(0.0, 0.0, 0.0)) for s in look.scans))
+    scans = tuple(replace(s, **clean, shift_mm=(0.0, 0.0, 0.0)) for s in look.scans)
+    return replace(look, scans=scans, patch_share=0.0)
 
 
 def test_varied_patients_differ_in_looks_and_have_true_labels() -> None:
@@ -194,6 +195,18 @@ def test_a_head_may_be_whole_or_cut_off_at_the_brain(scene: Scene) -> None:
         assert not images[:, ~foreground].any()
         sizes.append(np.count_nonzero(foreground))
     assert sizes[0] < np.count_nonzero(scene.brain) < sizes[1] < sizes[2]
+
+
+def test_patches_of_other_tissue_lie_around_the_brain_and_not_in_it(scene: Scene) -> None:
+    look = replace(plain_scans(draw_look(np.random.default_rng(0), scene, varied=True)), strip_mm=None)
+    shells, foreground = scan(np.random.default_rng(0), scene, look, whole(scene))
+    patches, _ = scan(np.random.default_rng(0), scene, replace(look, patch_share=1.0, patch_mm=6.0), whole(scene))
+    outside_mm = -scene.surface / 6.0
+    assert_array_equal(patches[:, outside_mm < 2], shells[:, outside_mm < 2])
+    around = patches[:, (outside_mm > 3) & foreground]
+    for s, kinds in enumerate(look.patches):
+        assert_allclose(np.abs(around[s][:, None] - kinds).min(axis=1), 0, atol=1e-5)
+        assert len(np.unique(around[s].round(3))) == len(kinds)
 
 
 def test_a_window_shows_what_the_whole_shows_there(scene: Scene) -> None:
@@ -229,7 +242,7 @@ def test_blur_slices_and_displacement_are_those_of_scipy(scene: Scene) -> None:
 
 
 def test_a_window_is_standardised_as_the_whole_would_be(scene: Scene) -> None:
-    look = draw_look(np.random.default_rng(2), scene, varied=True)
+    look = replace(draw_look(np.random.default_rng(2), scene, varied=True), patch_share=0.0)
     images, foreground = scan(np.random.default_rng(0), scene, look, whole(scene))
     where = np.nonzero(scene.surface > -80)
     chosen = np.random.default_rng(3).choice(len(where[0]), 4000)

@@ -55,6 +55,10 @@ _PLAIN = {
     "T2w": _Contrast(0.65, (2.5, 2.5), (1.3, 1.3), (1.3, 1.3), (0.06, 0.18), (-0.4, -0.4), (0.20, 0.55), (1, 1)),
 }
 
+#: Around a real brain lie fat, muscle, eyes, vessels and air in no order that shells have: patches of a few kinds.
+_KINDS = 6
+_PATCHES_MM = (2.0, 14.0)
+
 _FIRST = 0.85  # how often the first sequence is among those of a clinic
 _HOW_MANY = (0.15, 0.2, 0.3, 0.35)  # how often a clinic has one, two, three, four sequences
 
@@ -115,6 +119,10 @@ class Look:
         What each spot adds; 0 for none.
     scans : tuple of Scan
         Per sequence.
+    patches : (S, K) float
+        Brightness of the kinds of tissue that lie outside of the brain in patches.
+    patch_mm, patch_share : float
+        Distance over which patches change; share of them, the rest being shells of bone and scalp.
     bone_mm, scalp_mm : float
         Thickness.
     strip_mm : float or None
@@ -129,6 +137,9 @@ class Look:
     scalp: Array
     spot: Array
     scans: tuple[Scan, ...]
+    patches: Array
+    patch_mm: float
+    patch_share: float
     bone_mm: float
     scalp_mm: float
     strip_mm: float | None
@@ -173,8 +184,11 @@ def draw_look(
         spot=_spots(rng, scene, names, contrasts, varied),
         scans=tuple(_varied_scan(rng) if varied else _plain_scan(rng) for _ in names),
         bone_mm=rng.uniform(3, 8),
-        scalp_mm=rng.uniform(3, 8),
-        strip_mm=(None if rng.random() < 0.35 else rng.uniform(-1, 3)) if varied else 0.0,
+        scalp_mm=rng.uniform(3, 11),
+        strip_mm=(None if rng.random() < 0.4 else rng.uniform(-1, 4)) if varied else 0.0,
+        patches=wm[:, None] * rng.uniform(0, 1, (len(some), _KINDS)).astype(np.float32) ** 2 * 3.5,
+        patch_mm=float(np.exp(rng.uniform(*np.log(_PATCHES_MM)))),
+        patch_share=float(rng.choice((0.0, 0.3, 0.6, 1.0), p=(0.15, 0.25, 0.3, 0.3))) if varied else 0.0,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtr
 
 from napari_lesion_points.core.phantom.anatomy import smooth_noise
 from napari_lesion_points.core.phantom.scene import DETAIL, PER_MM, SHARE
@@ -66,9 +67,12 @@ def scan(rng: np.random.Generator, scene: Scene, look: Look, window: Window) -> 
     voxels = _Voxels.of(scene, box, look)
     axes = [_resampling(window, scene, box, axis) for axis in range(3)]
     foreground = _apply(voxels.foreground(look).astype(np.float32), axes) > 0.5
+    kinds = np.zeros(voxels.spot.shape, np.intp)
+    if look.patch_share:
+        kinds = _kinds(smooth_noise(rng, kinds.shape, look.patch_mm / scene.grid.spacing), look)
     images = np.empty((len(look.sequences), *foreground.shape), np.float32)
     for s, settings in enumerate(look.scans):
-        signal = voxels.brightness(look, s)
+        signal = voxels.brightness(look, s, kinds)
         if settings.texture:
             signal += settings.texture * _texture(rng, signal.shape) * (voxels.outside_mm < 0)
         np.maximum(signal, 0, out=signal)
@@ -84,13 +88,15 @@ def level(
 ) -> tuple[Array, Array]:
     """Mean and standard deviation, (S,) each, that the foreground of an image of the whole scene would have.
 
-    Estimated from the voxels at `index`, so that a window can be standardised as the whole would be.
+    Estimated from the voxels at `index`, so that a window can be standardised as the whole would be; as if sharp, so too
+    wide a spread where small patches lie around the brain.
     """
     voxels = _Voxels.of(scene, index, look)
     inside = voxels.foreground(look)
+    kinds = _kinds(rng.standard_normal(inside.shape), look) if look.patch_share else np.zeros(inside.shape, np.intp)
     mean, deviation = np.zeros((2, len(look.scans)), np.float32)
     for s, settings in enumerate(look.scans):
-        signal = np.maximum(voxels.brightness(look, s)[inside], 0)
+        signal = np.maximum(voxels.brightness(look, s, kinds)[inside], 0)
         field, *noise = rng.standard_normal((3, len(signal)), dtype=np.float32)
         values = _measured(settings, signal, field, np.stack(noise))
         mean[s], deviation[s] = values.mean(), values.std()
@@ -139,14 +145,21 @@ class _Voxels:
         inside: NDArray[np.bool_] = self.outside_mm < (whole_mm if look.strip_mm is None else look.strip_mm)
         return inside
 
-    def brightness(self, look: Look, s: int) -> Array:
-        """Return the brightness of each voxel in sequence s."""
+    def brightness(self, look: Look, s: int, kinds: NDArray[np.intp]) -> Array:
+        """Return the brightness of each voxel in sequence s; `kinds` are those of the tissue around the brain."""
         levels = np.array([*look.tissue[s], look.tissue[s, 0], look.bone[s], look.scalp[s]], np.float32)
         signal: Array = np.tensordot(levels, self.tissue, axes=1)
         signal += look.detail[s] * self.detail
         signal += look.rim[s] * self.rim
         signal += look.spot[s][self.spot] * self.extent
+        around = look.patch_share * np.clip(self.outside_mm - _CSF_MM, 0, 1)
+        signal += around * (look.patches[s][kinds] - signal)
         return signal
+
+
+def _kinds(field: NDArray[np.floating], look: Look) -> NDArray[np.intp]:
+    """Cut a normal field into as many kinds, each as frequent."""
+    return np.minimum((ndtr(field) * look.patches.shape[1]).astype(np.intp), look.patches.shape[1] - 1)
 
 
 def _measured(settings: Scan, signal: Array, field: Array, noise: Array) -> Array:
