@@ -232,6 +232,7 @@ def test_detect_then_evaluate(invoke: Invoke, study: Path, tmp_path: Path) -> No
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     assert (metrics["f1"], metrics["tp"], metrics["threshold"], metrics["threshold_is_best"]) == (1, 3, 0.5, False)
     assert (metrics["froc"][0], metrics["froc"][-1]) == ([0, 0], [0, 1])
+    assert "--threshold 0.5" in (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
     (tmp_path / "list.txt").write_text("sub-02\nsub-03\n")
     listed = invoke(*arguments, "--cases", f"@{tmp_path / 'list.txt'}")
     assert "0 found, 6 missed" in listed.out

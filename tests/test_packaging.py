@@ -19,7 +19,19 @@ import napari_lesion_points
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(napari_lesion_points.__file__).parent
 DOCUMENTS = sorted(path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-HEAVY = ("torch", "napari", "qtpy", "PySide6", "vispy", "magicgui", "nilearn", "pandas")
+HEAVY = (
+    "torch",
+    "napari",
+    "qtpy",
+    "PySide6",
+    "vispy",
+    "magicgui",
+    "nilearn",
+    "pandas",
+    "matplotlib",
+    "sklearn",
+    "jinja2",
+)
 
 #: What runs in a job's own process may load torch when imported; the contracts keep ui and cli away from it.
 OF_THE_CHILD_PROCESS = {"napari_lesion_points.workflow.prediction", "napari_lesion_points.workflow.training"}
@@ -87,7 +99,8 @@ def test_only_learn_imports_torch_at_the_top_of_a_module() -> None:
 
 def test_what_is_imported_is_what_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {canonical_name(requirement) for requirement in project["dependencies"]}
+    optional = project["optional-dependencies"]["report"]  # imported where it is installed
+    declared = {canonical_name(requirement) for requirement in (*project["dependencies"], *optional)}
     distributions = importlib.metadata.packages_distributions()
     imported = set()
     for file in PACKAGE.rglob("*.py"):

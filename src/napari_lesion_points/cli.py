@@ -7,6 +7,7 @@ there is.
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -348,19 +349,20 @@ def detect(
 def evaluate(
     candidates: Annotated[Path, typer.Option(metavar="CSV", help="Candidates with existence.")],
     truth: Annotated[Path, typer.Option(metavar="CSV", help="True lesions.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
     tolerance_mm: Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")] = 6.0,
     threshold: Annotated[
         float | None, typer.Option(help="Of existence; by default the best one, reported as such.")
     ] = None,
     cases: CasesOption = "",
 ) -> None:
-    """Compare candidates with true lesions."""
-    from napari_lesion_points.workflow.evaluation import evaluate as compare
-    from napari_lesion_points.workflow.evaluation import write_evaluation
+    """Compare candidates with true lesions: figures in metrics.json, and a report to read and to print."""
+    from napari_lesion_points.workflow.evaluation import evaluate_cases, read_comparison, write_evaluation
+    from napari_lesion_points.workflow.report import FILE, report_of_tables, write_report
 
     names = _names(cases) or None
-    result = compare(candidates, truth, tolerance_mm=tolerance_mm, threshold=threshold, cases=names)
+    compared = read_comparison(candidates, truth, names)
+    result = evaluate_cases(compared.cases, tolerance_mm=tolerance_mm, threshold=threshold)
     path = write_evaluation(result, out)
     chosen = "best for these cases" if result.threshold_is_best else "given"
     low, high = result.f1_interval
@@ -369,14 +371,12 @@ def evaluate(
         f"recall {result.recall:.3f}  ECE {result.ece:.3f}"
     )
     typer.echo(f"{result.tp} found, {result.fn} missed, {result.fp} false; threshold {result.threshold:.3f} ({chosen})")
-    if result.missing_cases and names is None:
-        missing = ", ".join(result.missing_cases[:5]) + (", ..." if len(result.missing_cases) > 5 else "")
-        typer.echo(
-            f"note: {len(result.missing_cases)} cases have lesions and no candidates ({missing}) and count as missed. "
-            "If they were not predicted, name the cases that were with --cases.",
-            err=True,
-        )
+    command = shlex.join(["lesion-points", *sys.argv[1:]])
+    report = report_of_tables(candidates, truth, compared, result, all_cases=names is None, command=command)
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(str(path))
+    typer.echo(str(write_report(report, out / FILE)))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.stats import binom
 
-from napari_lesion_points.core.counts import count_distribution, lesion_count
+from napari_lesion_points.core.counts import count_coverage, count_distribution, lesion_count
 
 
 def enumerated(existence: list[float]) -> np.ndarray:
@@ -48,3 +48,27 @@ def test_no_candidates_are_no_lesions() -> None:
     assert lesion_count([]) == lesion_count([0.0, 0.0]).__class__(0.0, 0, 0)
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         count_distribution([1.2])
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.9])
+def test_intervals_of_true_probabilities_cover_as_often_as_their_mass_says(confidence: float) -> None:
+    # Each case's own chance of being covered is known, so the share of many cases is, too, up to sampling.
+    rng = np.random.default_rng(5)
+    existence = [rng.uniform(0, 1, rng.integers(0, 9)) for _ in range(2000)]
+    counts = [int((rng.random(len(e)) < e).sum()) for e in existence]
+    intervals = [lesion_count(e, confidence) for e in existence]
+    chances = [count_distribution(e)[i.low : i.high + 1].sum() for e, i in zip(existence, intervals, strict=True)]
+    least, most = binom.ppf([1e-4, 1 - 1e-4], len(counts), np.mean(chances)) / len(counts)
+    covered = count_coverage(existence, counts, confidence)
+    assert least <= covered <= most
+    assert covered > confidence
+    too_sure = [e**3 for e in existence]
+    assert count_coverage(too_sure, counts, confidence) < least
+
+
+def test_lesions_without_a_candidate_are_outside_of_what_candidates_count() -> None:
+    assert count_coverage([[0.9, 0.9], []], [2, 0]) == 1.0
+    assert count_coverage([[0.9, 0.9], []], [2, 1]) == 0.5
+    assert np.isnan(count_coverage([], []))
+    with pytest.raises(ValueError, match="zip"):
+        count_coverage([[0.5]], [])

@@ -24,8 +24,11 @@ def heatmap_of(shape: tuple[int, int, int], centers_vox: object, mass: object, s
 
 def one_after_the_other(
     heatmap: np.ndarray, sigma_vox: np.ndarray, min_existence: float = 0.1, max_candidates: int = 100
-) -> tuple[np.ndarray, np.ndarray]:
-    """The steps as they are described, with SciPy's fit, and the whole volume in every step."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The steps as they are described, with SciPy's fit, and the whole volume in every step.
+
+    Returns centres, masses, and the sums of the windows as they were when their turn came.
+    """
     rest = heatmap.astype(float)
     radius = np.ceil(3 * sigma_vox).astype(int)
     height = peak_height(sigma_vox)
@@ -40,7 +43,7 @@ def one_after_the_other(
         )
         return mass * height * x[:, None, None] * y[:, None] * z
 
-    centers, masses = [], []
+    centers, masses, sums = [], [], []
     for _ in range(max_candidates):
         peak = np.unravel_index(rest.argmax(), rest.shape)
         box = tuple(slice(max(p - r, 0), min(p + r + 1, n)) for p, r, n in zip(peak, radius, rest.shape, strict=True))
@@ -62,7 +65,8 @@ def one_after_the_other(
             rest -= whole(fitted[:3], fitted[3])
         centers.append(fitted[:3])
         masses.append(fitted[3])
-    return np.array(centers).reshape(-1, 3), np.array(masses)
+        sums.append(values.sum())
+    return np.array(centers).reshape(-1, 3), np.array(masses), np.array(sums)
 
 
 @pytest.mark.filterwarnings("ignore:Covariance of the parameters")  # of the last fit, of noise
@@ -79,10 +83,11 @@ def test_the_fit_is_the_slow_one(seed: int, sigma_vox: tuple[float, float, float
     heatmap = heatmap_of(shape, centers_vox, rng.uniform(0.25, 1.2, count + 1), sigma)
     heatmap += rng.normal(0, 0.01 * peak_height(sigma), shape).astype(np.float32)
     found = fit_gaussians(heatmap, sigma)
-    expected_centers, expected_mass = one_after_the_other(heatmap, sigma)
+    expected_centers, expected_mass, expected_sums = one_after_the_other(heatmap, sigma)
     assert len(found) == len(expected_mass)
     assert_allclose(found.centers_vox, expected_centers, rtol=0, atol=CENTER_VOX)
     assert_allclose(found.mass, expected_mass, rtol=0, atol=MASS)
+    assert_allclose(found.window_sum, expected_sums, rtol=0, atol=MASS)
 
 
 @pytest.mark.filterwarnings("ignore:Covariance of the parameters")
@@ -96,10 +101,11 @@ def test_twenty_lesions_in_a_brain_are_the_slow_ones(seed: int, noise: float) ->
     heatmap = heatmap_of(shape, [*centers_vox, *beside], rng.uniform(0.3, 1.2, 20), sigma)
     heatmap += rng.normal(0, noise * peak_height(sigma), shape).astype(np.float32)
     found = fit_gaussians(heatmap, sigma)
-    expected_centers, expected_mass = one_after_the_other(heatmap, sigma)
+    expected_centers, expected_mass, expected_sums = one_after_the_other(heatmap, sigma)
     assert len(found) == len(expected_mass)
     assert_allclose(found.centers_vox, expected_centers, rtol=0, atol=CENTER_VOX)
     assert_allclose(found.mass, expected_mass, rtol=0, atol=MASS)
+    assert_allclose(found.window_sum, expected_sums, rtol=0, atol=MASS)
 
 
 def test_of_equal_peaks_the_first_in_the_array_comes_first() -> None:
@@ -286,6 +292,7 @@ def test_existence_is_the_mass_in_bounds_and_entropy_follows() -> None:
     assert_allclose(found.existence, [1.0, 0.3], atol=MASS)
     assert_allclose(found.entropy, binary_entropy(found.existence))
     assert_allclose(found.window_sum, [1.4, 0.3], atol=0.02)  # seven voxels hold 99 % of it
+    assert_allclose(found.unfitted_existence, [1.0, 0.3], atol=0.02)
 
 
 def test_the_search_ends_at_the_least_existence_and_at_the_most_candidates() -> None:

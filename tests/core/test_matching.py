@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from napari_lesion_points.core.matching import distances_mm, match_points
+from napari_lesion_points.core.matching import assign_then_discard, distances_mm, match_points
 
 
 def best_by_search(distances: np.ndarray, tolerance: float) -> tuple[int, float]:
@@ -41,6 +41,26 @@ def test_most_pairs_at_least_distance(n: int, m: int, seed: int, tolerance_mm: f
     assert sorted([*t, *matching.unmatched_truth]) == list(range(m))
 
 
+@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 2**32 - 1), st.floats(0, 15))
+def test_the_papers_matching_is_the_cheapest_of_all_less_its_far_pairs(
+    n: int, m: int, seed: int, tolerance_mm: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    predicted, truth = rng.uniform(0, 12, (n, 3)), rng.uniform(0, 12, (m, 3))  # no two totals are equal
+    matching = assign_then_discard(predicted, truth, tolerance_mm)
+    distances = distances_mm(predicted, truth)
+    few, many = sorted((n, m))
+    sides = [zip(range(few), columns, strict=True) for columns in permutations(range(many), few)]
+    options = [[(i, j) if n <= m else (j, i) for i, j in pairs] for pairs in sides]
+    cheapest = min(options, key=lambda pairs: sum(distances[i, j] for i, j in pairs))
+    kept = sorted((i, j) for i, j in cheapest if distances[i, j] <= tolerance_mm)
+    assert [tuple(pair) for pair in matching.pairs] == kept
+    assert_allclose(matching.distances_mm, [distances[i, j] for i, j in kept])
+    assert sorted([*matching.pairs[:, 0], *matching.unmatched_predicted]) == list(range(n))
+    assert sorted([*matching.pairs[:, 1], *matching.unmatched_truth]) == list(range(m))
+    assert len(kept) <= len(match_points(predicted, truth, tolerance_mm).pairs)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_order_of_the_points_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -61,6 +81,9 @@ def test_a_far_pair_does_not_take_the_place_of_a_possible_one() -> None:
     assert matching.pairs.tolist() == [[1, 0]]
     assert matching.unmatched_predicted.tolist() == [0]
     assert matching.unmatched_truth.tolist() == [1]
+    papers = assign_then_discard(predicted, truth, 5)
+    assert papers.pairs.shape == (0, 2)
+    assert (papers.unmatched_predicted.tolist(), papers.unmatched_truth.tolist()) == ([0, 1], [0, 1])
 
 
 def test_the_tolerance_is_included() -> None:
@@ -78,8 +101,9 @@ def test_nothing_matches_nothing(nothing: object) -> None:
 
 @pytest.mark.parametrize("tolerance_mm", [-1, np.nan, np.inf])
 def test_impossible_tolerances_are_refused(tolerance_mm: float) -> None:
-    with pytest.raises(ValueError, match="tolerance_mm"):
-        match_points(np.zeros((1, 3)), np.zeros((1, 3)), tolerance_mm)
+    for match in (match_points, assign_then_discard):
+        with pytest.raises(ValueError, match="tolerance_mm"):
+            match(np.zeros((1, 3)), np.zeros((1, 3)), tolerance_mm)
 
 
 @pytest.mark.parametrize(("points", "message"), [([[0, 0]], r"\(1, 2\)"), ([[0, 0, np.nan]], "not finite")])

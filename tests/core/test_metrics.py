@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+from napari_lesion_points.core.matching import assign_then_discard
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     DetectionFigures,
@@ -120,6 +121,15 @@ def test_counts_are_added_before_ratios_are_taken() -> None:
     figures = figures_at([full, missed], 0.5, TOLERANCE_MM)
     assert (figures.tp, figures.fp, figures.fn) == (1, 0, 3)
     assert (figures.precision, figures.recall, figures.f1) == (1.0, 0.25, 0.4)
+
+
+def test_figures_by_either_matching() -> None:
+    case = CaseDetections("a", np.array([[0.0, 0, 0], [10, 0, 0]]), np.ones(2), np.array([[5.5, 0, 0], [15.5, 0, 0]]))
+    assert figures_at([case], 0.5, 5.0) == DetectionFigures(1, 1, 1)
+    assert figures_at([case], 0.5, 5.0, assign_then_discard) == DetectionFigures(0, 2, 2)
+    assert (
+        figures_at([case], 0.5, 6.0, assign_then_discard) == figures_at([case], 0.5, 6.0) == DetectionFigures(2, 0, 0)
+    )
 
 
 @pytest.mark.parametrize(

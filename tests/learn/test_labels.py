@@ -47,6 +47,7 @@ def test_components_are_found_by_18_neighbours_by_falling_score() -> None:
     values[10, 10, 1] = values[11, 11, 2] = values[11, 10, 2] = 0.55
     found = detect_components(values, 0.58, at_maximum=True)
     assert_array_equal(found.score, [0.9, 0.7])
+    assert_allclose(found.mean, [0.9, 0.6375])
     assert_array_equal(found.centers_vox[1], [2, 2, 3])
     centre = detect_components(values, 0.58, at_maximum=False).centers_vox[1]
     assert_allclose(centre, [2.25, 2.25, 3.25])

@@ -252,6 +252,28 @@ def test_export_and_import_from_the_panel(annotated: Any, tmp_path: Path) -> Non
     assert "outside" in annotated.dock.message.label.text()
 
 
+def test_the_report_of_the_cases_that_are_done_is_written_and_opened(
+    annotated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_lesion_points.ui import exchange_panel
+
+    opened: list[str] = []
+    monkeypatch.setattr(exchange_panel.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    panel, study = annotated.dock.exchange, annotated.controller.study
+    annotated.dock.show_tab("Export")
+    panel.report.click()
+    annotated.until(lambda: annotated.controller.state.job.outcome == "failed")
+    assert "there is no case to report on" in panel.outcome.text()
+    study.add_candidates("sub-01", [LesionPoint("sub-01", (1, 2, 3), existence=0.9, origin=Origin.MODEL)], "m", 2.0)
+    study.set_state("sub-01", CaseState.DONE)
+    panel.report.click()
+    annotated.until(lambda: annotated.controller.state.job.outcome == "returned")
+    path = study.store / "report.html"
+    assert path.is_file()
+    assert str(path) in panel.outcome.text()
+    assert opened == [str(path)]
+
+
 def test_a_job_can_follow_at_once(annotated: Any) -> None:
     """The end of a job's thread comes after its last event, and must not be taken for the end of the next job."""
     outcomes: list[str] = []

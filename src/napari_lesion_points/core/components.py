@@ -102,12 +102,13 @@ class Detections:
     ----------
     centers_vox : (K, 3) float
         Voxel coordinates.
-    score : (K,) float
-        Highest value in each component.
+    score, mean : (K,) float
+        Highest value in each component, and the mean over its voxels.
     """
 
     centers_vox: NDArray[np.float64]
     score: NDArray[np.float64]
+    mean: NDArray[np.float64]
 
 
 def detect_components(
@@ -133,9 +134,10 @@ def detect_components(
     sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     numbers = numbers[sizes >= min_voxels]
     if not numbers.size:
-        return Detections(np.empty((0, 3)), np.empty(0))
+        return Detections(np.empty((0, 3)), np.empty(0), np.empty(0))
     score = np.asarray(ndimage.maximum(values, labels, numbers), float)
+    mean = np.asarray(ndimage.mean(values, labels, numbers), float)
     find = ndimage.maximum_position if at_maximum else ndimage.center_of_mass
     places = find(values if at_maximum else labels > 0, labels, numbers)
     order = np.argsort(-score, kind="stable")
-    return Detections(np.array(places, float).reshape(-1, 3)[order], score[order])
+    return Detections(np.array(places, float).reshape(-1, 3)[order], score[order], mean[order])

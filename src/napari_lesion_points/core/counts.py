@@ -1,6 +1,8 @@
 """How many lesions a case has, from the existence probabilities of its candidates (paper's reference 17).
 
-If candidates exist independently of one another, the number of those that do is Poisson-binomial.
+If candidates exist independently of one another, the number of those that do is Poisson-binomial. Candidates know
+nothing of a lesion that none of them stands for: it is counted by nobody, so on cases with such lesions the true number
+lies above the interval more often than the interval's confidence says.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
 
@@ -65,3 +69,29 @@ def lesion_count(existence: ArrayLike, confidence: float = 0.9) -> LesionCount:
     high = int(np.searchsorted(cumulative, 1 - tail, side="left"))
     expected = float(np.round(np.asarray(existence, dtype=float).sum(), 12))
     return LesionCount(expected, min(low, high), min(high, len(distribution) - 1))
+
+
+def count_coverage(existence: Sequence[ArrayLike], counts: Sequence[int], confidence: float = 0.9) -> float:
+    """Return the share of cases whose interval holds the true number; NaN without cases.
+
+    Numbers are whole, so the intervals hold at least what was asked: even perfect probabilities give a share above
+    `confidence`, the more so the fewer uncertain candidates a case has.
+
+    Parameters
+    ----------
+    existence : sequence of (N,) float
+        Of the candidates of each case.
+    counts : sequence of int
+        True number of each case. With the candidates that are lesions, the share tells whether existence is
+        calibrated; with all lesions, those without a candidate included, it is what a user meets.
+    confidence : float
+        Of the intervals; see `lesion_count`.
+
+    Examples
+    --------
+    >>> count_coverage([[0.99, 0.9, 0.5, 0.1], [0.99]], [2, 0])
+    0.5
+    """
+    intervals = [lesion_count(e, confidence) for e in existence]
+    held = [i.low <= n <= i.high for i, n in zip(intervals, counts, strict=True)]
+    return float(np.mean(held)) if held else float("nan")

@@ -62,7 +62,8 @@ class Candidates:
     mass : (K,) float
         Fitted integral; can exceed 1.
     window_sum : (K,) float
-        The "unfitted" mass: sum of the heatmap in the window, before the fit.
+        The paper's "unfitted" mass: sum of the window at that moment, before the fit and without the Gaussians that
+        were fitted to higher peaks and subtracted. A window cut by the border has fewer voxels.
     flags : (K,) int
         `FitFlag` values.
     """
@@ -80,6 +81,11 @@ class Candidates:
     def existence(self) -> Array:
         """(K,) existence probability: the mass, clipped to [0, 1]."""
         return np.clip(self.mass, 0.0, 1.0)
+
+    @property
+    def unfitted_existence(self) -> Array:
+        """(K,) existence probability without fitting, for comparison: the window's sum, clipped to [0, 1]."""
+        return np.clip(self.window_sum, 0.0, 1.0)
 
     @property
     def entropy(self) -> Array:

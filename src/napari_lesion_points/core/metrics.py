@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import entr
 
-from napari_lesion_points.core.matching import distances_mm, match_points
+from napari_lesion_points.core.matching import Matcher, distances_mm, match_points
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,12 +150,14 @@ def binary_entropy(probability: ArrayLike) -> Array:
     return np.asarray((entr(p) + entr(1 - p)) / np.log(2))
 
 
-def figures_at(cases: Sequence[CaseDetections], threshold: float, tolerance_mm: float) -> DetectionFigures:
-    """Count detections of all cases at one threshold (of existence, itself included)."""
+def figures_at(
+    cases: Sequence[CaseDetections], threshold: float, tolerance_mm: float, match: Matcher = match_points
+) -> DetectionFigures:
+    """Count detections of all cases at one threshold (of existence, itself included), matched in one of two ways."""
     tp = detections = lesions = 0
     for c in cases:
         detected = np.asarray(c.centers_world)[c.existence >= threshold]
-        tp += len(match_points(detected, c.truth_world, tolerance_mm).pairs)
+        tp += len(match(detected, c.truth_world, tolerance_mm).pairs)
         detections += len(detected)
         lesions += len(c.truth_world)
     return DetectionFigures(tp, detections - tp, lesions - tp)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_lesion_points.learn.network import heatmap_from_logits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -51,6 +52,7 @@ AT_ONCE = 4
 #: Weight of a window's corners, where no other window may reach: what is left of float32 after a sum with 1.
 _LEAST_WEIGHT = 1e-3
 
+_DROPOUT = (nn.Dropout, nn.Dropout3d)
 _PER_PATCH = (nn.InstanceNorm3d, nn.GroupNorm)
 
 
@@ -62,6 +64,7 @@ def predict_heatmap(
     device: Device,
     *,
     overlap: float = OVERLAP,
+    dropout_seed: int | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> NDArray[np.float32]:
     """Predict the heatmap of a prepared case.
@@ -80,6 +83,9 @@ def predict_heatmap(
         Where the network is. On a CPU the calling thread's `torch.get_num_threads()` says how many threads to use.
     overlap : float
         Share of `size` that two windows have in common, at least.
+    dropout_seed : int, optional
+        Leave dropout active, with random numbers of this seed; by default nothing is dropped. Windows then run one
+        after the other, as they draw from one stream; that of the caller stays as it was.
     progress : callable
         Called with the share done, in (0, 1], in the calling thread. What it raises ends the prediction.
 
@@ -109,7 +115,7 @@ def predict_heatmap(
     batch = device.windows
     batches = [windows[i : i + batch] for i in range(0, len(windows), batch)]
     threads = torch.get_num_threads()
-    workers = min(threads, AT_ONCE, len(batches)) if device.kind == "cpu" else 1
+    workers = min(threads, AT_ONCE, len(batches)) if device.kind == "cpu" and dropout_seed is None else 1
 
     def run(some: list[tuple[slice, ...]]) -> NDArray[np.float32]:
         torch.set_num_threads(max(threads // workers, 1))
@@ -124,11 +130,12 @@ def predict_heatmap(
     total, weights = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
     pool = ThreadPoolExecutor(max(workers, 1))
     try:
-        for i, (some, heatmaps) in enumerate(zip(batches, pool.map(run, batches), strict=True)):
-            for where, heatmap in zip(some, heatmaps, strict=True):
-                total[where] += weight * heatmap
-                weights[where] += weight
-            progress((i + 1) / len(batches))
+        with _dropping(network, dropout_seed, device):
+            for i, (some, heatmaps) in enumerate(zip(batches, pool.map(run, batches), strict=True)):
+                for where, heatmap in zip(some, heatmaps, strict=True):
+                    total[where] += weight * heatmap
+                    weights[where] += weight
+                progress((i + 1) / len(batches))
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # threads that others start take the number that was set last
@@ -136,6 +143,29 @@ def predict_heatmap(
     heatmap = np.ascontiguousarray(total[tuple(slice(n) for n in shape)])
     heatmap[~case.foreground] = 0
     return heatmap
+
+
+def drops(network: nn.Module) -> bool:
+    """Whether a network has dropout that drops anything."""
+    return any(isinstance(m, _DROPOUT) and m.p > 0 for m in network.modules())
+
+
+@contextmanager
+def _dropping(network: nn.Module, seed: int | None, device: Device) -> Iterator[None]:
+    """Leave dropout active in the block, with random numbers of a seed; None: do nothing."""
+    if seed is None:
+        yield
+        return
+    dropouts = [m for m in network.modules() if isinstance(m, _DROPOUT)]
+    with torch.random.fork_rng([device.name] if device.kind == "cuda" else []):
+        torch.manual_seed(seed)
+        for m in dropouts:
+            m.train()
+        try:
+            yield
+        finally:
+            for m in dropouts:
+                m.eval()
 
 
 def _fused(network: UNet, precision: torch.dtype) -> UNet:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Word = TypeVar("Word", bound=StrEnum)
 
-__all__ = ["COLUMNS", "read_points", "write_points"]
+__all__ = ["COLUMNS", "read_points", "read_sizes", "write_points"]
 
 _REQUIRED = ("case", "x_mm", "y_mm", "z_mm")
 _MISSING = {"", "n/a", "nan"}
@@ -43,22 +43,9 @@ def read_points(path: Path) -> tuple[LesionPoint, ...]:
     PointsFileError
         If the file cannot be read, lacks a required column (case, x_mm, y_mm, z_mm), or a value is impossible.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PointsFileError(
-            f"{path}: cannot be read as text ({error}). Check the path, or save it as UTF-8."
-        ) from error
-    if path.suffix.lower() in DELIMITERS:
-        rows = _table_rows(path, text)
-    elif path.suffix.lower() == ".json":
-        rows = _json_rows(path, text)
-    else:
-        raise PointsFileError(f"{path}: has the ending {path.suffix!r}; tables of points end in .csv, .tsv or .json.")
     first_at: dict[str, str] = {}
     points = []
-    for place, row in rows:
+    for place, row in _rows(path):
         point = _point(f"{path}, {place}", row)
         if point.id in first_at:
             raise PointsFileError(
@@ -67,6 +54,21 @@ def read_points(path: Path) -> tuple[LesionPoint, ...]:
         first_at[point.id] = place
         points.append(point)
     return tuple(points)
+
+
+def read_sizes(path: Path) -> tuple[float, ...] | None:
+    """Read the optional column `voxels`, the size of each lesion, in the order of `read_points`.
+
+    None unless every row has one.
+
+    Raises
+    ------
+    PointsFileError
+        If the file cannot be read, or a size is no number.
+    """
+    sizes = [_number(f"{path}, {place}", row, "voxels") for place, row in _rows(path)]
+    known = tuple(size for size in sizes if size is not None)
+    return known if len(known) == len(sizes) else None
 
 
 def write_points(path: Path, points: Iterable[LesionPoint]) -> None:
@@ -85,6 +87,22 @@ def write_points(path: Path, points: Iterable[LesionPoint]) -> None:
     if path.suffix.lower() not in DELIMITERS:
         raise OutputError(f"{path}: has the ending {path.suffix!r}; let the name end in .csv, .tsv or .json.")
     write_table(path, COLUMNS, rows)
+
+
+def _rows(path: Path) -> Iterator[Located]:
+    """Rows of a table or items of a JSON file, each with its place; see `read_points` for the errors."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PointsFileError(
+            f"{path}: cannot be read as text ({error}). Check the path, or save it as UTF-8."
+        ) from error
+    if path.suffix.lower() in DELIMITERS:
+        return _table_rows(path, text)
+    if path.suffix.lower() == ".json":
+        return _json_rows(path, text)
+    raise PointsFileError(f"{path}: has the ending {path.suffix!r}; tables of points end in .csv, .tsv or .json.")
 
 
 def _table_rows(path: Path, text: str) -> Iterator[Located]:

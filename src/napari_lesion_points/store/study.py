@@ -41,7 +41,7 @@ from napari_lesion_points.store.readings import (
     progress,
     put,
 )
-from napari_lesion_points.store.schema import BOOKMARKS, CASES, EDITS, PROGRESS
+from napari_lesion_points.store.schema import BOOKMARKS, CASES, EDITS, PROGRESS, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -246,6 +246,15 @@ class Study:
     def candidates(self, case: str | None = None) -> tuple[LesionPoint, ...]:
         """Return the candidates of the newest run of one case or of each, in order of detection."""
         return self._points(candidates_of(self.reading), case)
+
+    def models(self) -> dict[str, str]:
+        """Return what predicted each case last, its model's folder or name; cases without a prediction are absent."""
+        newest = sql.select(RUNS.c.case, RUNS.c.model).where(
+            RUNS.c.run.in_(sql.select(sql.func.max(RUNS.c.run)).group_by(RUNS.c.case))
+        )
+        with self._database.transaction() as connection:
+            found = {case: model for case, model in connection.execute(newest)}
+        return {case: found[case] for case in self.case_names if case in found}
 
     def training_cases(self) -> tuple[str, ...]:
         """Return the cases that a model can learn from: with annotations, or done without any ("no lesions")."""

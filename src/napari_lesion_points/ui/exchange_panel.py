@@ -1,10 +1,12 @@
-"""The Export tab: points out of the study and into it."""
+"""The Export tab: points out of the study and into it, and the report on its candidates."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLabel, QLineEdit, QProgressBar, QVBoxLayout
 
 from napari_lesion_points.ui.controller import Controller
@@ -25,7 +27,7 @@ _FORMATS: tuple[tuple[ExportFormat, str, bool], ...] = (
 
 
 class ExchangePanel(Section):
-    """Export of all points in some formats, import of points files, markups and masks."""
+    """Export of all points in some formats, import of points files, markups and masks, and the report."""
 
     def __init__(self, controller: Controller, jobs: JobControl) -> None:
         super().__init__()
@@ -40,6 +42,7 @@ class ExchangePanel(Section):
         self.pattern = QLineEdit("derivatives/**/*mask*.nii.gz")
         self.pattern.setToolTip("Where the masks are, relative to the study; the case is the sub-… in the path")
         self.import_masks = button("Read masks", self._masks, "Each component of 3 voxels or more becomes a point")
+        self.report = button("Report…", jobs.report, "Candidates against annotations, in the cases that are done")
         self.cancel = button("Cancel", jobs.stop, "What was written or read so far is kept")
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
@@ -63,22 +66,28 @@ class ExchangePanel(Section):
         layout.addWidget(caption("Import"))
         layout.addLayout(row(QLabel("Into the study"), self.import_file))
         layout.addLayout(row(QLabel("Masks"), self.pattern, self.import_masks))
+        layout.addWidget(caption("Report"))
+        layout.addWidget(self.report)
+        layout.addWidget(
+            wrapped("How well the candidates agree with your points, in the cases that are done: one page to print.")
+        )
         layout.addLayout(row(self.progress, self.cancel))
         layout.addWidget(self.outcome)
         layout.addStretch(1)
+        jobs.reported.connect(self._open_report)
 
     def show_screen(self, screen: Screen) -> None:
         """Draw the state."""
         state, job = screen.state, screen.state.job
         free = bool(state.root) and not job.running
-        for member in (self.export, self.import_file, self.import_masks):
+        for member in (self.export, self.import_file, self.import_masks, self.report):
             member.setEnabled(free)
         if state.store and not self.folder.text():
             self.folder.setText(str(Path(state.store) / "export"))
-        ours = job.kind in ("export", "import")
+        ours = job.kind in ("export", "import", "report")
         self.progress.setVisible(ours)
         self.outcome.setVisible(ours)
-        self.cancel.setVisible(ours and job.running)
+        self.cancel.setVisible(ours and job.running and job.kind != "report")
         self.cancel.setEnabled(not job.stopping)
         if ours:
             self.progress.setRange(0, 0 if job.running and not job.fraction else 1000)
@@ -110,3 +119,6 @@ class ExchangePanel(Section):
         pattern = self.pattern.text().strip()
         if pattern:
             self._jobs.import_masks(pattern)
+
+    def _open_report(self, path: str) -> None:
+        QDesktopServices.openUrl(QUrl.fromLocalFile(path))

@@ -1,4 +1,4 @@
-"""Jobs of one session: training, prediction, export and import, each in a worker, each with one of three outcomes.
+"""Jobs of one session: training, prediction, export, import, report. Each in a worker, each with one of three outcomes.
 
 A job is a generator of the records of `core.events`. Its last record is `Finished`: returned, failed or stopped,
 with the reason. A generator that raises, or ends without a last record, has failed too, and that is said.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Runner = Callable[[Any, threading.Event, Callable[[], Any]], Iterator[Event]]
 
 _LEVELS = {"returned": "info", "failed": "error", "stopped": "warning"}
-_VERBS = {"train": "Training", "predict": "Prediction", "export": "Export", "import": "Import"}
+_VERBS = {"train": "Training", "predict": "Prediction", "export": "Export", "import": "Import", "report": "Report"}
 
 
 def run_spec(spec: Any, stop: threading.Event, preview: Callable[[], Any]) -> Iterator[Event]:
@@ -53,11 +53,14 @@ class JobControl(QObject):
         New candidates of a case of the open study are stored.
     proposed : Signal()
         The lesions that `propose` was asked for are there, and the case is still open.
+    reported : Signal(str)
+        The report that `report` was asked for is in this file.
     """
 
     curve = Signal(object)
     predicted = Signal(str)
     proposed = Signal()
+    reported = Signal(str)
 
     def __init__(self, controller: Controller, runner: Runner = run_spec) -> None:
         super().__init__()
@@ -162,6 +165,12 @@ class JobControl(QObject):
         study = self._controller.study
         if study is not None and not self.running:
             self._start("import", "Reading masks", lambda stop: _importing_masks(study, pattern, stop))
+
+    def report(self) -> None:
+        """Compare the study's candidates with its annotations, and write a report into its store."""
+        study = self._controller.study
+        if study is not None and not self.running:
+            self._start("report", "Comparing candidates with annotations", lambda stop: _reporting(study))
 
     @property
     def running(self) -> bool:
@@ -277,6 +286,8 @@ class JobControl(QObject):
         wanted, self._proposed_for = self._proposed_for, ""
         if job.kind == "predict" and event.outcome == "returned" and wanted == self._controller.state.shown:
             self.proposed.emit()
+        if job.kind == "report" and event.outcome == "returned":
+            self.reported.emit(event.result)
 
     def _ended(self, study: Study | None, why: str) -> None:
         """Turn an end without a last event into a failure that is shown."""
@@ -302,6 +313,13 @@ def _exporting(study: Study, folder: Path, formats: tuple[ExportFormat, ...], st
         yield Progress("export", number / len(formats), 0.0, math.nan, f"writing {name}")
         written += len(export_study(study, folder, name))
     yield Finished("returned", f"{written} files written to {folder}.", str(folder))
+
+
+def _reporting(study: Study) -> Iterator[Event]:
+    from napari_lesion_points.workflow.study_report import write_study_report
+
+    path = write_study_report(study)
+    yield Finished("returned", f"see {path}", str(path))
 
 
 def _importing(study: Study, path: Path, case: str) -> Iterator[Event]:

@@ -32,7 +32,7 @@ class Notice:
 
 @dataclass(frozen=True)
 class JobState:
-    """A job that runs or ran: training, prediction, export or import.
+    """A job that runs or ran: training, prediction, export, import or report.
 
     `outcome` is "" while it runs, then "returned", "failed" or "stopped" with the reason.
     """

@@ -1,0 +1,122 @@
+"""The report of a study: its newest candidates against the annotations of the cases that are done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_lesion_points.core.records import CaseState, Origin
+from napari_lesion_points.errors import CheckpointError, StudyError
+from napari_lesion_points.workflow.evaluation import compare, evaluate_cases
+from napari_lesion_points.workflow.models import JOB, describe_model
+from napari_lesion_points.workflow.report import FILE, Report, write_report
+from napari_lesion_points.workflow.specs import from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_lesion_points.store.study import Study
+    from napari_lesion_points.workflow.models import ModelCard
+
+TOLERANCE_MM = 6.0
+
+
+def write_study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Path:
+    """Write `report.html` into the study's store and return its path; errors are those of `study_report`.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    return write_report(study_report(study, tolerance_mm), study.store / FILE)
+
+
+def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
+    """Compare a study's candidates with its annotations, in the cases that are done and were predicted.
+
+    Cases that the model learned from are left out. The threshold is the model's own; where candidates of several models
+    are compared, the best for these cases.
+
+    Raises
+    ------
+    StudyError
+        If no case is left to compare.
+    """
+    done = [s.case for s in study.summary() if s.state is CaseState.DONE]
+    models = {case: model for case, model in study.models().items() if case in done}
+    cards = {model: card for model in set(models.values()) if (card := _card(model))}
+    learned = [case for case in models if models[case] in cards and _learned_from(study, cards[models[case]], case)]
+    names = [case for case in done if case in models and case not in learned]
+    if not names:
+        why = f" ({_cases(learned)} taught the model, and do not count)" if learned else ""
+        raise StudyError(
+            f"there is no case to report on{why}. Predict cases that a model has not learned from, correct their "
+            "points, and mark them as done."
+        )
+    annotations = [a for a in study.annotations() if a.case in names]
+    compared = compare(names, [c for c in study.candidates() if c.case in names], annotations)
+    threshold, source = _threshold(sorted({models[name] for name in names}), cards)
+    evaluation = evaluate_cases(compared.cases, tolerance_mm=tolerance_mm, threshold=threshold)
+    accepted = sum(a.origin is Origin.MODEL for a in annotations)
+    notes = []
+    if accepted:
+        notes.append(
+            f"{accepted} of the {len(annotations)} annotations are candidates that a reader accepted or moved. "
+            "Whoever sees the candidates tends to agree with them, and what both missed is in no figure: only a "
+            "reading without the model tells more."
+        )
+    if threshold is None:
+        notes.append("The threshold is the best for these very cases, which flatters.")
+    if learned:
+        notes.append(f"Left out, as the model learned from them or was validated on them: {', '.join(learned)}.")
+    unpredicted = [case for case in done if case not in models]
+    if unpredicted:
+        notes.append(f"Left out, as they were not predicted: {', '.join(unpredicted)}.")
+    used = ", ".join(sorted({Path(models[name]).name for name in names}))
+    return Report(
+        f"Candidates of {used} against the annotations of {study.root.name}, cases that are done",
+        compared,
+        evaluation,
+        source,
+        f"Export tab, Report; study {study.root}, store {study.store}, reader {study.reader}",
+        tuple(notes),
+    )
+
+
+def _threshold(models: Sequence[str], cards: dict[str, ModelCard]) -> tuple[float | None, str]:
+    """Return the threshold of the one model there is, and where it comes from; None if there is none such."""
+    if len(models) > 1:
+        return None, "best for these cases; there are several models"
+    card = cards.get(models[0])
+    if card is None:
+        return None, "best for these cases; the model is gone"
+    chosen = "its training cases" if card.figures_on_training_cases else "its validation cases"
+    return card.threshold, f"of model {card.name}, chosen on {chosen}"
+
+
+def _card(model: str) -> ModelCard | None:
+    """Return a model's card, or None where the model is gone."""
+    try:
+        return describe_model(Path(model))
+    except CheckpointError:
+        return None
+
+
+def _learned_from(study: Study, card: ModelCard, case: str) -> bool:
+    """Whether a model was trained or validated on a case: on the same files, if the model's job tells which.
+
+    A job that cannot be read tells nothing: then the name decides.
+    """
+    if case not in (*card.training_cases, *card.validation_cases):
+        return False
+    try:
+        job = from_json((card.path / JOB).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
+    own = {str(path) for path in study.files_of(case).sequences.values()}
+    return any(own.intersection(c.sequences.values()) for c in job.cases)
+
+
+def _cases(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} cases"
