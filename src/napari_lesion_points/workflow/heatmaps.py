@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.fitting import Candidates, fit_gaussians
 from napari_lesion_points.core.geometry import Grid
-from napari_lesion_points.core.heatmap import sigma_in_voxels
+from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin
 from napari_lesion_points.store.volumes import read_description, read_volume
@@ -17,7 +17,7 @@ from napari_lesion_points.workflow.specs import DEFAULT_SIGMA_MM
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 _NOTE = re.compile(r"sigma_mm=([0-9]+(?:\.[0-9]+)?)(?![0-9.e])")
 
@@ -31,6 +31,17 @@ def describe_heatmap(sigma_mm: float) -> str:
     'lesion heatmap, mass per voxel, sigma_mm=2'
     """
     return f"lesion heatmap, mass per voxel, sigma_mm={sigma_mm:g}"
+
+
+#: The note in the header of what a segmentation or a network of distance maps draws.
+SHARE = "lesion map, 0 to 1 per voxel"
+
+
+def full_colour(path: Path, spacing: ArrayLike) -> float:
+    """Return the value of a map's file that is shown in full colour: 1, or for a heatmap the height of one lesion."""
+    if read_description(path) == SHARE:
+        return 1.0
+    return peak_height(sigma_in_voxels(noted_sigma(path), spacing))
 
 
 def noted_sigma(path: Path) -> float:
