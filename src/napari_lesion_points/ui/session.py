@@ -13,10 +13,11 @@ from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.events import Finished
+    from napari_lesion_points.core.lesion_volumes import LesionVolume
     from napari_lesion_points.store.study import CaseSummary
     from napari_lesion_points.workflow.models import ModelCard
 
-TABS = ("Annotate", "Train", "Predict", "Review", "Export")
+TABS = ("Annotate", "Train", "Predict", "Review", "Segment", "Export")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class JobState:
 
 
 @dataclass(frozen=True)
+class PaintedMask:
+    """What a reader has painted in a case: how many lesions, and how many ml."""
+
+    case: str
+    lesions: int
+    volume_ml: float
+
+
+@dataclass(frozen=True)
 class State:
     """Everything that decides what the dock shows.
 
@@ -82,6 +92,10 @@ class State:
         Index into the queue; its length when all are done.
     placing : bool
         The next click places the candidate under review.
+    painted : tuple of PaintedMask
+        Of all cases that have a painted mask; `unused_masks` are those not to learn from.
+    lesions : tuple of LesionVolume or None
+        What a segmentation drew in the case on screen; None when none did.
     """
 
     root: str = ""
@@ -110,6 +124,9 @@ class State:
     queue_all_cases: bool = False
     placing: bool = False
     unchecked: frozenset[str] = frozenset()
+    painted: tuple[PaintedMask, ...] = ()
+    unused_masks: frozenset[str] = frozenset()
+    lesions: tuple[LesionVolume, ...] | None = None
     models: tuple[ModelCard, ...] = ()
     model: str = ""
     devices: tuple[tuple[str, str], ...] = ()
@@ -165,6 +182,12 @@ class Screen:
     lesions_text: str
     can_judge: bool
     job_text: str
+    mask_rows: tuple[TrainRow, ...]
+    mask_cases: tuple[str, ...]
+    can_learn_masks: bool
+    segmenter: str
+    can_segment: bool
+    volumes_text: str
 
 
 def resolve(state: State) -> Screen:
@@ -184,6 +207,7 @@ def resolve(state: State) -> Screen:
     current = state.queue[state.at] if 0 <= state.at < len(state.queue) else None
     reviewed = state.queue_before + sum(p.verdict is not Verdict.NONE for p in state.queue)
     to_review = state.queue_before + len(state.queue)
+    segmenter = next((str(card.path) for card in state.models if card.label == "segmentation"), "")
     above = sum(p.existence >= state.threshold for p in state.candidates)
     return Screen(
         state=state,
@@ -216,6 +240,12 @@ def resolve(state: State) -> Screen:
         lesions_text=_lesions_text(state) if state.tab == "Review" and ready else "",
         can_judge=current is not None and ready and current.case == state.shown,
         job_text=_job_text(state.job),
+        mask_rows=tuple(TrainRow(m.case, _painted_text(m), m.case not in state.unused_masks) for m in state.painted),
+        mask_cases=tuple(m.case for m in state.painted if m.case not in state.unused_masks),
+        can_learn_masks=any(m.case not in state.unused_masks for m in state.painted) and not state.job.running,
+        segmenter=segmenter,
+        can_segment=ready and bool(segmenter) and not state.job.running,
+        volumes_text=_volumes_text(state),
     )
 
 
@@ -320,6 +350,26 @@ def _lesions_text(state: State) -> str:
     return (
         f"Lesions in this case: {marked} marked; {marked + open_ones.expected:.1f} expected, {low} to {high} with 90 %"
     )
+
+
+def _painted_text(mask: PaintedMask) -> str:
+    return f"{_count(mask.lesions, 'lesion')}, {mask.volume_ml:.3f} ml"
+
+
+def _volumes_text(state: State) -> str:
+    """How much lesion a segmentation drew in the open case.
+
+    Examples
+    --------
+    >>> _volumes_text(State()), _volumes_text(State(lesions=()))
+    ('Not segmented yet.', 'No lesion found.')
+    """
+    if state.lesions is None:
+        return "Not segmented yet."
+    if not state.lesions:
+        return "No lesion found."
+    total_ml = sum(one.volume_ml for one in state.lesions)
+    return f"{_count(len(state.lesions), 'lesion')}, {total_ml:.3f} ml in all"
 
 
 def _job_text(job: JobState) -> str:
