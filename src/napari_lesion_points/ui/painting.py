@@ -136,15 +136,12 @@ class PaintDesk:
     def train(self, *, minutes: float, init: str, device: str) -> None:
         """Train a segmentation on the checked masks, once all of them are on disk."""
         self.save()
-        start = partial(self._train, minutes, init, device)
+        cases = self._controller.screen.mask_cases
+        start = partial(self._jobs.segment, cases, minutes=minutes, init=init, device=device)
         if self._writer.idle:
             start()
         else:
             self._then = start
-
-    def _train(self, minutes: float, init: str, device: str) -> None:
-        cases = self._controller.screen.mask_cases
-        self._jobs.segment(cases, minutes=minutes, init=init, device=device)
 
     def close(self) -> None:
         """Write what is not yet on disk and let go: the session ends, so this is waited for."""
@@ -159,7 +156,9 @@ class PaintDesk:
     def _on_saved(self, path: Path) -> None:
         study, case = self._controller.study, _case_of(path)
         if study is not None and path.parent == study.store / "masks":
-            self._controller.workers.start(_measured, case, path, returned=self._take_measure, failed=self._say_error)
+            self._controller.workers.start(
+                _measured, case, path, returned=partial(self._take_measure, study), failed=self._say_error
+            )
         if self._writer.idle and self._then is not None:
             then, self._then = self._then, None
             then()
@@ -168,7 +167,9 @@ class PaintDesk:
         self._then = None
         self._say_error(f"The mask is not saved yet, and will be tried again: {why}")
 
-    def _take_measure(self, mask: PaintedMask) -> None:
+    def _take_measure(self, study: Study, mask: PaintedMask) -> None:
+        if study is not self._controller.study:
+            return
         others = [m for m in self._controller.state.painted if m.case != mask.case]
         painted = sorted([*others, mask] if mask.lesions else others, key=lambda m: m.case)
         self._controller.update(painted=tuple(painted))
@@ -238,7 +239,8 @@ class PaintDesk:
                 event.connect(self._painted)  # connected twice, it is called once
             layer.events.mode.connect(self._mode_changed)
         controller.update(lesions=masks.lesions if masks.drawn is not None else None)
-        controller.activate_tool()
+        if controller.state.tab == "Segment":
+            controller.activate_tool()
 
     def _painted(self, event: Any = None) -> None:
         if self._canvas is not None:
