@@ -21,7 +21,7 @@ PAINTED = "Mask"
 DRAWN = "Segmentation"
 
 _BRUSH_MM = 3.0  # small lesions have about this size
-_PAINTED_COLORS = {None: "#ffd54f", 0: "transparent", 1: "#ffd54f"}
+_PAINTED_COLOR, _DRAWN_COLOR = "#ffd54f", "#69f0ae"  # neither is in the heatmap, nor that of the lesions' rings
 
 
 def show_painted(
@@ -43,8 +43,7 @@ def show_painted(
     if layer is None and data is None:
         return None
     if layer is None:
-        layer = _new_layer(viewer, shown, data, PAINTED, below)
-        layer.colormap = DirectLabelColormap(color_dict=_PAINTED_COLORS)
+        layer = _new_layer(viewer, shown, data, PAINTED, _PAINTED_COLOR, below)
         layer.brush_size = max(1, round(_BRUSH_MM / float(shown.grid.spacing[1:].min())))
     else:
         _fill(layer, shown, data)
@@ -55,20 +54,22 @@ def show_painted(
 def show_drawn(
     viewer: Viewer, shown: DisplayedCase, data: NDArray[np.generic] | None, below: int, layer: Labels | None
 ) -> Labels | None:
-    """Show what a segmentation drew, a colour per lesion; see `show_painted`. It cannot be edited."""
+    """Show what a segmentation drew; see `show_painted`. It cannot be edited."""
     if layer is None and data is None:
         return None
     if layer is None:
-        layer = _new_layer(viewer, shown, data, DRAWN, below)
-        layer.opacity = 0.5
+        layer = _new_layer(viewer, shown, data, DRAWN, _DRAWN_COLOR, below)
     else:
         _fill(layer, shown, data)
     layer.editable = False
     return layer
 
 
-def _new_layer(viewer: Viewer, shown: DisplayedCase, data: NDArray[np.generic] | None, name: str, below: int) -> Labels:
-    layer = viewer.add_labels(data, name=name, **shown.placement())
+def _new_layer(
+    viewer: Viewer, shown: DisplayedCase, data: NDArray[np.generic] | None, name: str, color: str, below: int
+) -> Labels:
+    colors = DirectLabelColormap(color_dict={None: color, 0: "transparent"})  # one for all: lesions do not touch
+    layer = viewer.add_labels(data, name=name, colormap=colors, opacity=0.6, **shown.placement())
     viewer.layers.move(viewer.layers.index(layer), below)
     return layer
 

@@ -50,6 +50,7 @@ class SegmentPanel(Section):
         }
         self.brush = QSpinBox()
         self.brush.setRange(1, 40)
+        self.brush.setFixedWidth(70)
         self.brush.setToolTip("Width of the brush in voxels")
         self.brush.valueChanged.connect(desk.set_brush)
         self.masks = _table("Learn from", "Painted")
@@ -85,7 +86,9 @@ class SegmentPanel(Section):
         layout.setSpacing(4)
         layout.addLayout(row(*self.tools.values(), QLabel("Brush"), self.brush))
         layout.addWidget(self.masks, 1)
-        layout.addLayout(row(QLabel("From"), self.init, QLabel("for"), self.minutes))
+        choices = row(QLabel("From"), self.init, QLabel("for"), self.minutes)
+        choices.setStretch(1, 1)
+        layout.addLayout(choices)
         layout.addLayout(row(self.start, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.outcome)

@@ -177,6 +177,9 @@ def segment_stage(window: Window, case: str = "") -> JobState:
         dock.segment.segment.click()
         wait(lambda: not controller.state.job.running, 600.0, "the segmentation")
         wait(lambda: controller.state.lesions is not None, _READ_TIMEOUT_S, "the lesions")
+    for layer in (controller.scene.heatmap, controller.scene.candidates):
+        if layer is not None:
+            layer.visible = False  # they lie over the lesions
     if controller.state.lesions:
         controller.jump(controller.state.lesions[0].center_world)
         controller.viewer.scene.camera.zoom *= _CLOSE_UP
