@@ -27,6 +27,7 @@ from napari_lesion_points.store.cases import find_cases, reference_grid
 from napari_lesion_points.store.points_file import read_points
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_labels, read_volume, write_volume
+from napari_lesion_points.workflow.heatmaps import detect, full_colour
 from napari_lesion_points.workflow.job import execute
 from napari_lesion_points.workflow.jobs import storing
 from napari_lesion_points.workflow.models import METADATA_KEY, WEIGHTS, ModelCard, describe_model
@@ -106,6 +107,9 @@ def test_from_points_to_volumes(blob_study: Path, masks: dict[str, Path], heatma
     probability, labels = read_volume(Path(predicted.heatmap)), read_labels(kept)
     assert labels.grid.same_as(grid)
     assert 0 <= probability.data.min() < probability.data.max() <= 1
+    assert full_colour(Path(predicted.heatmap), grid.spacing) == 1
+    with pytest.raises(VolumeError, match="not a heatmap"):
+        detect(Path(predicted.heatmap))  # it has no mass to fit
     above = np.asarray(probability.data) >= card.mask_threshold
     assert not (labels.data != 0)[~above].any()
     assert np.count_nonzero(above) - np.count_nonzero(labels.data) <= 0.05 * np.count_nonzero(above)  # specks

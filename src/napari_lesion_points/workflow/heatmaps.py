@@ -12,6 +12,7 @@ from napari_lesion_points.core.geometry import Grid
 from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin
+from napari_lesion_points.errors import VolumeError
 from napari_lesion_points.store.volumes import read_description, read_volume
 from napari_lesion_points.workflow.specs import DEFAULT_SIGMA_MM
 
@@ -65,8 +66,10 @@ def detect(path: Path, *, sigma_mm: float | None = None, min_existence: float = 
     Raises
     ------
     VolumeError
-        If the file cannot be read.
+        If the file cannot be read, or is known to hold no mass.
     """
+    if read_description(path) == SHARE:
+        raise VolumeError(f"{path}: holds a lesion map of 0 to 1, not a heatmap; its prediction has found the lesions.")
     heatmap = read_volume(path)
     sigma_mm = noted_sigma(path) if sigma_mm is None else sigma_mm
     found = fit_gaussians(heatmap.data, sigma_in_voxels(sigma_mm, heatmap.grid.spacing), min_existence=min_existence)
