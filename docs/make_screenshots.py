@@ -1,4 +1,4 @@
-"""Make the pictures of the guide from a study: annotate, train, predict, review, each by the window's own buttons.
+"""Make the pictures of the guide: annotate, train, predict, review, segment, each by the window's own buttons.
 
     python docs/make_screenshots.py STUDY --store STORE --masks "derivatives/**/*sub-07*mask.nii.gz" \
         --annotate sub-07 --predict sub-26 --minutes 2
@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--masks", default="", help="lesion masks to take points from, relative to the study")
     parser.add_argument("--annotate", default="", help="case to show with its points")
     parser.add_argument("--predict", nargs="*", default=[], help="cases to predict and review (all)")
+    parser.add_argument("--segment", default="", help="case to segment, by the store's newest segmentation")
     parser.add_argument("--init", default="", help="model in the store to fine-tune (default: from scratch)")
     parser.add_argument("--minutes", type=float, default=2.0, help="of training")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
@@ -61,6 +62,9 @@ def make(window: Window, options: argparse.Namespace) -> None:
     staging.capture(window, options.out / "predict.png")
     staging.review_stage(window, options.predict[0] if options.predict else "")
     staging.capture(window, options.out / "review.png")
+    if options.segment:
+        print(staging.segment_stage(window, options.segment).reason)
+        staging.capture(window, options.out / "segment.png")
     window.dock.show_tab("Export")
     staging.capture(window, options.out / "export.png")
 

@@ -304,6 +304,17 @@ def test_train_predict_stop_and_resume(study: Path, blob_study: Path, tmp_path: 
     assert {p.case for p in candidates} == {"sub-03"}
     assert read_volume(maps / "sub-03_heatmap.nii.gz").data.max() > 0
 
+    masks, drawn = tmp_path / "masks", tmp_path / "drawn"
+    how = ("--label", "segmentation", "--masks", MASKS, "--init", model, "--cases", "01", "--epochs", "1")
+    taught = run("train", study, "--out", masks, *how, "--device", "cpu", "--store", store)
+    assert taught.returncode == 0, taught.stderr
+    assert "Trained on the masks of 1 case (Dice " in taught.stdout
+    assert describe_model(masks).frozen_encoder
+    found = run("predict", study, "--model", masks, "--out", drawn, "--cases", "03", "--store", store)
+    assert found.returncode == 0, found.stderr
+    assert "sub-03_dseg.nii.gz" in {p.name for p in drawn.iterdir()}
+    assert "sub-03,total," in (drawn / "volumes.csv").read_text(encoding="utf-8")
+
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_interrupting_a_command_is_130(tmp_path: Path) -> None:

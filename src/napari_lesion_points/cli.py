@@ -225,12 +225,25 @@ def train(
     tolerance_mm: Annotated[
         float, typer.Option(min=0, max=1000, help="Distance that counts as found, in validation.")
     ] = 6.0,
-    init: Annotated[Path | None, typer.Option(help="Model to fine-tune.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Model to fine-tune, or whose encoder a segmentation is to keep.")
+    ] = None,
+    freeze_encoder: Annotated[
+        bool | None,
+        typer.Option(
+            "--freeze-encoder/--tune-encoder",
+            help="Keep the encoder of INIT as it is; by default when a segmentation starts from another label.",
+            show_default=False,
+        ),
+    ] = None,
     recipe: Annotated[str | None, typer.Option(help="fast (the default), or paper: the paper's own setting.")] = None,
     label: Annotated[
-        str, typer.Option(help="What to draw: heatmap, or for comparison euclidean, geodesic, segmentation.")
-    ] = "heatmap",
-    decay: Annotated[float, typer.Option(min=0.1, max=20, help="Of distance maps: the paper's p.")] = 2.0,
+        str | None,
+        typer.Option(help="What to draw: heatmap (the default), segmentation, or for comparison euclidean, geodesic."),
+    ] = None,
+    decay: Annotated[
+        float | None, typer.Option(min=0.1, max=20, help="Of distance maps: the paper's p; by default 2.")
+    ] = None,
     components: Annotated[
         bool, typer.Option("--components", help="Find lesions as connected components of a heatmap, without fitting.")
     ] = False,
@@ -268,6 +281,7 @@ def train(
                 decay=decay,
                 components=components,
                 masks=find_masks(opened, masks) if masks else None,
+                freeze_encoder=freeze_encoder,
             )
     with _interruptible() as stop:
         _exit_unless_returned(_follow(run(spec, stop)))
@@ -277,18 +291,22 @@ def train(
 def predict(
     study: StudyArgument,
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")],
-    out: Annotated[Path, typer.Option(help="Folder for heatmaps and candidates.csv.")],
+    out: Annotated[Path, typer.Option(help="Folder for heatmaps or masks, and tables.")],
     cases: CasesOption = "",
     device: DeviceOption = "auto",
     min_existence: Annotated[float, typer.Option(min=0, max=1, help="Less probable candidates are not kept.")] = 0.1,
     store: StoreOption = "",
     files: FilesOption = None,
 ) -> None:
-    """Find candidates: a heatmap per case and one candidates.csv; they are in the study, too, ready for review."""
+    """Find candidates: a heatmap per case and one candidates.csv; they are in the study, too, ready for review.
+
+    A segmentation also gives CASE_dseg.nii.gz, whose labels are lesions, and their volumes in volumes.csv.
+    """
     from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.store.cases import find_cases
     from napari_lesion_points.store.points_file import write_points
     from napari_lesion_points.workflow.jobs import run, storing
+    from napari_lesion_points.workflow.segmentation import write_volumes
     from napari_lesion_points.workflow.specs import plan_prediction
 
     opened: Study | None = None
@@ -309,11 +327,14 @@ def predict(
             min_existence=min_existence,
         )
         found: list[LesionPoint] = []
+        drawn: dict[str, Path] = {}
 
         def collect(events: Iterator[Event]) -> Iterator[Event]:
             for event in events:
                 if isinstance(event, CasePredicted):
                     found.extend(event.candidates)
+                    if event.mask:
+                        drawn[event.case] = Path(event.mask)
                 yield event
 
         with _interruptible() as stop:
@@ -321,6 +342,9 @@ def predict(
             finished = _follow(collect(storing(opened, events, str(model.resolve())) if opened else events))
         write_points(out / "candidates.csv", found)
         typer.echo(f"{len(found)} candidates in {out / 'candidates.csv'}")
+        if drawn:
+            write_volumes(out / "volumes.csv", drawn)
+            typer.echo(f"volumes of lesions in {out / 'volumes.csv'}")
         _exit_unless_returned(finished)
     finally:
         if opened:
@@ -537,8 +561,9 @@ class _ProgressLine:
             self._say(f"{event.total} on {event.device}")
         elif isinstance(event, Validation):
             where = "training cases" if event.on_training_cases else "validation"
+            dice = "" if event.dice != event.dice else f"Dice {event.dice:.2f}, "
             self._say(
-                f"{event.minutes:.1f} min: F1 {event.f1:.2f}, precision {event.precision:.2f}, "
+                f"{event.minutes:.1f} min: {dice}F1 {event.f1:.2f}, precision {event.precision:.2f}, "
                 f"recall {event.recall:.2f}, ECE {event.ece:.2f} ({where}, threshold {event.threshold:.2f})"
             )
         elif isinstance(event, CasePredicted):

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from napari_lesion_points.core.events import Finished
+from napari_lesion_points.core.lesion_volumes import LesionVolume
 from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
 from napari_lesion_points.store.study import CaseSummary
-from napari_lesion_points.ui.session import JobState, State, remaining, resolve
+from napari_lesion_points.ui.session import JobState, PaintedMask, State, remaining, resolve
 
 OPEN = State(
     root="/data/ms",
@@ -107,3 +108,23 @@ def test_the_number_of_lesions_narrows_with_every_verdict() -> None:
     judged = replace(marked, candidates=(*some[:1], *(replace(c, verdict=Verdict.REJECTED) for c in some[1:])))
     assert resolve(judged).lesions_text == "Lesions in this case: 1 marked; 1.0 expected, 1 to 1 with 90 %"
     assert resolve(replace(judged, tab="Predict")).lesions_text == resolve(OPEN).lesions_text == ""
+
+
+def test_a_segmentation_is_learned_from_the_masks_that_are_not_left_out() -> None:
+    assert not resolve(OPEN).can_learn_masks
+    painted = replace(OPEN, painted=(PaintedMask("sub-01", 2, 0.25), PaintedMask("sub-03", 1, 0.0049)))
+    screen = resolve(painted)
+    assert [(r.case, r.text, r.checked) for r in screen.mask_rows] == [
+        ("sub-01", "2 lesions, 0.250 ml", True), ("sub-03", "1 lesion, 0.005 ml", True),
+    ]  # fmt: skip
+    assert screen.can_learn_masks
+    fewer = resolve(replace(painted, unused_masks=frozenset({"sub-01"})))
+    assert fewer.mask_cases == ("sub-03",)
+    assert not resolve(replace(painted, unused_masks=frozenset({"sub-01", "sub-03"}))).can_learn_masks
+    assert not resolve(replace(painted, job=JobState("train", running=True))).can_learn_masks
+
+
+def test_the_total_volume_is_that_of_all_lesions() -> None:
+    lesions = (LesionVolume(1, 30, 0.03, (0, 0, 0)), LesionVolume(2, 12, 0.012, (9, 0, 0)))
+    assert resolve(replace(OPEN, lesions=lesions)).volumes_text == "2 lesions, 0.042 ml in all"
+    assert not resolve(OPEN).can_segment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -43,7 +44,8 @@ class Validation:
 
     `on_training_cases` says that there were too few cases to keep some aside: the figures are then too good.
     `recalibration` has the parameters of the map from the network's existence probabilities to those that the figures
-    are about (see `core.calibration`).
+    are about (see `core.calibration`). `dice` and `mask_threshold` are of segmentations only (else NaN): the agreement
+    of the drawn masks with the true ones, pooled over the cases, and the threshold that is best for it.
     """
 
     minutes: float
@@ -55,6 +57,8 @@ class Validation:
     threshold: float
     on_training_cases: bool = False
     recalibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    dice: float = math.nan
+    mask_threshold: float = math.nan
 
     def __post_init__(self) -> None:
         """Take a list, as JSON has it."""
@@ -63,13 +67,14 @@ class Validation:
 
 @dataclass(frozen=True)
 class CasePredicted:
-    """A case's heatmap is on disk and its candidates are fitted."""
+    """A case's heatmap is on disk and its candidates are found; `mask` is a segmentation's file of lesions, or ""."""
 
     case: str
     heatmap: str
     candidates: tuple[LesionPoint, ...]
     sigma_mm: float
     threshold: float
+    mask: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from napari_lesion_points.core.dense_targets import euclidean_map, geodesic_map
 from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.heatmap import peak_height
 from napari_lesion_points.core.metrics import CaseDetections, figures_at, plateau
+from napari_lesion_points.core.overlap import best_dice, overlap_by_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from napari_lesion_points.core.metrics import DetectionFigures
+    from napari_lesion_points.core.overlap import Overlap
     from napari_lesion_points.core.preparation import NetworkInput
 
 Kind = Literal["heatmap", "euclidean", "geodesic", "segmentation"]
@@ -78,11 +80,12 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What can be detected in one case's map: by threshold, or fitted once for all thresholds."""
+    """What can be detected in one case's map, by threshold; of a segmentation, also its overlap with the true mask."""
 
     case: str
     truth_world: NDArray[np.floating]
     by_threshold: dict[float, CaseDetections]
+    overlaps: tuple[Overlap, ...] = ()
 
 
 def find(label: Label, drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: ArrayLike) -> Found | CaseDetections:
@@ -107,6 +110,9 @@ def find_components(label: Label, drawn: NDArray[np.float32], case: NetworkInput
             t: CaseDetections(case.case, case.grid.to_world(centers), score, case.points_world)
             for t, (centers, score) in tried.items()
         },
+        overlap_by_threshold(drawn, case.target >= 0.5, _TRIED)
+        if label.kind == "segmentation" and case.target is not None
+        else (),
     )
 
 
@@ -125,3 +131,8 @@ def choose_components(
     tried = [(t, figures_at([f.by_threshold[t] for f in found], 0.0, tolerance_mm)) for t in _TRIED]
     threshold, figures = plateau(tried)
     return threshold, figures, [f.by_threshold[threshold] for f in found]
+
+
+def choose_mask_threshold(found: Sequence[Found]) -> tuple[float, float]:
+    """Choose the threshold at which a segmentation's masks agree best with the true ones; return it and that Dice."""
+    return best_dice([f.overlaps for f in found], _TRIED)

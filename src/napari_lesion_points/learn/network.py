@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+Output = Literal["sigmoid", "exp"]
+
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -54,7 +56,7 @@ class UNetConfig:
     dropout: float = 0.0
     decoder_dropout: float = 0.0
     presence: bool = False
-    output: Literal["sigmoid", "exp"] = "sigmoid"
+    output: Output = "sigmoid"
     bias: float = -8.0
 
     @property
@@ -83,6 +85,20 @@ class UNet(nn.Module):
         self.decoder_dropout = nn.Dropout(config.decoder_dropout)
         self.head = nn.Conv3d(widths[0], cell, 1)
         nn.init.constant_(self.head.bias, config.bias)  # type: ignore[arg-type]
+        self._frozen = False
+
+    def freeze_encoder(self) -> None:
+        """Keep the way down as it is from now on, what BatchNorm has seen included; the rest goes on learning."""
+        self._frozen = True
+        self.encoder.requires_grad_(False)
+        self.encoder.eval()
+
+    def train(self, mode: bool = True) -> UNet:
+        """Switch between training and evaluation; a frozen encoder stays in evaluation."""
+        super().train(mode)
+        if self._frozen:
+            self.encoder.eval()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network."""
@@ -156,7 +172,7 @@ def _conv(inputs: int, outputs: int, norm: str) -> nn.Sequential:
     )
 
 
-def heatmap_from_logits(logits: Tensor, peak: float, output: Literal["sigmoid", "exp"] = "sigmoid") -> Tensor:
+def heatmap_from_logits(logits: Tensor, peak: float, output: Output = "sigmoid") -> Tensor:
     """Heatmap, mass per voxel: exp(logits), or sigmoid(logits) times twice the height of a unit-mass Gaussian."""
     logits = logits.float()
     return logits.exp() if output == "exp" else torch.sigmoid(logits) * (2 * peak)

@@ -28,7 +28,7 @@ class Optimizer:
     Parameters
     ----------
     network : Module
-        Whose parameters to change, in place.
+        Whose parameters to change, in place; those that are frozen are not looked at.
     learning_rate : float
         Of AdamW, at a rate of 1.
     kernel_rate : float
@@ -38,7 +38,7 @@ class Optimizer:
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, kernel_rate: float, weight_decay: float) -> None:
-        self._named = dict(network.named_parameters())
+        self._named = {n: p for n, p in network.named_parameters() if p.requires_grad}
         self._kernels = {n: p for n, p in self._named.items() if kernel_rate and _is_hidden_kernel(p)}
         rest = [p for n, p in self._named.items() if n not in self._kernels]
         self._adam = torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay, eps=1e-6)

@@ -76,7 +76,8 @@ class Replicas:
         if len(self) > 1:
             for same in zip(*(n.parameters() for n in self._networks), strict=True):
                 for other in same[1:]:
-                    same[0].grad.add_(other.grad)
+                    if same[0].requires_grad:  # else it is frozen, and there is nothing to add
+                        same[0].grad.add_(other.grad)
         return total
 
 

@@ -32,7 +32,7 @@ from napari_lesion_points.core.metrics import (
 )
 from napari_lesion_points.errors import CheckpointError, TrainingError
 from napari_lesion_points.learn.devices import usable_cores
-from napari_lesion_points.learn.labels import Found, Label, choose_components, find
+from napari_lesion_points.learn.labels import Found, Label, choose_components, choose_mask_threshold, find
 from napari_lesion_points.learn.losses import soft_target_loss, squared_error_loss
 from napari_lesion_points.learn.network import heatmap_from_logits
 from napari_lesion_points.learn.optimizers import Optimizer
@@ -129,7 +129,7 @@ def train(
     Parameters
     ----------
     network : UNet
-        Fresh, or the model to start from.
+        Fresh, or the model to start from. What is frozen in it (`UNet.freeze_encoder`) stays as it is, to the bit.
     cases : sequence of NetworkInput
         What to learn from; at least one.
     validation : sequence of NetworkInput
@@ -330,7 +330,7 @@ def _loss(network: UNet, batch: tuple[Tensor, Tensor], settings: TrainSettings, 
     target = target.nan_to_num() if known is not None else target
     with device.autocast():
         logits = network(images)
-    if settings.recipe.loss == "soft target":
+    if settings.recipe.loss == "soft target" or settings.label.kind == "segmentation":
         return soft_target_loss(logits, target, peak, known, settings.label.positive_weight)
     inside = (images != 0).any(dim=1, keepdim=True)
     inside = inside if known is None else inside & known
@@ -361,9 +361,14 @@ def _figures(
     """
     tolerance = settings.tolerance_mm
     if not settings.label.fitted:
-        threshold, f, detected = choose_components([x for x in found if isinstance(x, Found)], tolerance)
+        cases = [x for x in found if isinstance(x, Found)]
+        threshold, f, detected = choose_components(cases, tolerance)
         ece, _ = expected_calibration_error(*pooled_outcomes(detected, tolerance))
-        return Validation(minutes, step, f.f1, f.precision, f.recall, ece, threshold, on_training_cases)
+        figures = Validation(minutes, step, f.f1, f.precision, f.recall, ece, threshold, on_training_cases)
+        if settings.label.kind == "segmentation":
+            mask_threshold, dice = choose_mask_threshold(cases)
+            figures = replace(figures, dice=dice, mask_threshold=mask_threshold)
+        return figures
     detections = [x for x in found if isinstance(x, CaseDetections)]
     maps = [Recalibration()] * len(detections)
     if not on_training_cases:
@@ -389,7 +394,10 @@ def _recalibration(outcomes: Sequence[tuple[NDArray[np.floating], NDArray[np.boo
 def _not_worse(new: Validation, old: Validation | None, fine_tune: bool) -> bool:
     if old is None or (new.on_training_cases and not fine_tune):
         return True  # how well it repeats what it was taught says nothing about which network is better
-    return new.f1 >= old.f1 - (0.0 if fine_tune else F1_SLACK)
+    slack = 0.0 if fine_tune else F1_SLACK
+    if not math.isnan(new.dice):  # a segmentation is chosen by the F1 of its voxels, as in the paper
+        return new.dice >= old.dice - slack
+    return new.f1 >= old.f1 - slack
 
 
 def _snapshot(network: UNet) -> dict[str, Tensor]:

@@ -195,6 +195,19 @@ class Study:
         """Where the newest predicted heatmap of a case is kept."""
         return self.store / "heatmaps" / f"{self.files_of(case).case}_heatmap.nii.gz"
 
+    def segmentation_path(self, case: str) -> Path:
+        """Where the lesions that a segmentation found last in a case are kept: label k is the k-th largest."""
+        return self.heatmap_path(case).with_name(f"{self.files_of(case).case}_dseg.nii.gz")
+
+    def mask_path(self, case: str) -> Path:
+        """Where the mask that a reader paints in a case is kept."""
+        return self.store / "masks" / f"{self.files_of(case).case}_mask.nii.gz"
+
+    def painted_masks(self) -> dict[str, Path]:
+        """Return the painted masks that there are, by case."""
+        paths = {case: self.mask_path(case) for case in self.case_names}
+        return {case: path for case, path in paths.items() if path.is_file()}
+
     def files_of(self, case: str) -> CaseFiles:
         """Return the files of a case; StudyError, naming the cases there are, if it is unknown."""
         found = self._by_name.get(case) or self._by_name.get(f"sub-{case}")

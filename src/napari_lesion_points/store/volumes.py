@@ -78,6 +78,11 @@ def read_labels(path: Path) -> Volume:
     return Volume(labels, _grid(image, path))
 
 
+def says_label_image(path: Path) -> bool | None:
+    """Whether a file's name says that it is a label image, as BIDS's `_dseg` does; None when it says nothing."""
+    return "_dseg." in path.name or None
+
+
 def read_grid(path: Path) -> Grid:
     """Read shape and affine only; VolumeError as `read_volume`, except that no voxel is looked at."""
     return _grid(_open(path), path)

@@ -291,6 +291,8 @@ class Controller(QObject):
         if lesions is not None:
             lesions.mode = "add" if annotating else "pan_zoom"
         target = lesions if annotating or self.scene.candidates is None else self.scene.candidates
+        if self.state.tab == "Segment" and self.scene.painted is not None:
+            target = self.scene.painted
         if target is not None and target in self.viewer.layers:
             self.viewer.layers.selection.active = target
 

@@ -17,11 +17,13 @@ from napari_lesion_points.ui.exchange_panel import ExchangePanel
 from napari_lesion_points.ui.jobs import JobControl, Runner, run_spec
 from napari_lesion_points.ui.keys import Keys
 from napari_lesion_points.ui.layers import clear_letters
+from napari_lesion_points.ui.painting import PaintDesk
 from napari_lesion_points.ui.predict import PredictPanel
 from napari_lesion_points.ui.readers import ReadersDesk
 from napari_lesion_points.ui.readers_panel import ReadersPanel
 from napari_lesion_points.ui.review import ReviewPanel
 from napari_lesion_points.ui.reviewing import ReviewDesk
+from napari_lesion_points.ui.segment_panel import SegmentPanel
 from napari_lesion_points.ui.session import TABS, Screen
 from napari_lesion_points.ui.train_panel import TrainPanel
 
@@ -50,19 +52,23 @@ class LesionPointsDock(QWidget):
         self.jobs = JobControl(self.controller, runner)
         self.desk = ReviewDesk(self.controller)
         self.readers_desk = ReadersDesk(self.controller)
+        self.painting = PaintDesk(self.controller, self.jobs)
         self.cases = CasesPanel(self.controller)
         self.annotate = AnnotatePanel(self.controller, self.jobs)
         self.train = TrainPanel(self.controller, self.jobs)
         self.predict = PredictPanel(self.controller, self.jobs)
         self.review = ReviewPanel(self.controller, self.desk)
         self.readers = ReadersPanel(self.controller, self.readers_desk)
+        self.segment = SegmentPanel(self.controller, self.jobs, self.painting)
         self.exchange = ExchangePanel(self.controller, self.jobs)
         self.message = MessageLine()
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.tabBar().setDrawBase(False)
         self.tabs.setUsesScrollButtons(False)
-        self._panels = (self.annotate, self.train, self.predict, self.review, self.readers, self.exchange)
+        self._panels = (
+            self.annotate, self.train, self.predict, self.review, self.segment, self.readers, self.exchange
+        )  # fmt: skip
         for name, panel in zip(TABS, self._panels, strict=True):
             area = QScrollArea()
             area.setWidgetResizable(True)
@@ -84,13 +90,13 @@ class LesionPointsDock(QWidget):
         layout.addWidget(splitter, 1)
         layout.addWidget(self.message)
         self.setMinimumWidth(340)
-        self.keys = Keys(self.controller, self.desk, self.readers_desk, self)
+        self.keys = Keys(self.controller, self.desk, self.readers_desk, self.painting, self)
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._docked = False
-        self.close_session = partial(_end, self.controller, self.jobs, self.desk, self.keys)
+        self.close_session = partial(_end, self.controller, self.jobs, self.desk, self.painting, self.keys)
         # Not a method: Qt calls none of an object that is being destroyed.
         self.destroyed.connect(lambda _=None, end=self.close_session: end())
         application, itself = QApplication.instance(), weakref.ref(self)
@@ -121,7 +127,7 @@ class LesionPointsDock(QWidget):
         self.controller.set_tab(name)
         if name == "Readers":
             self.readers_desk.list_readers()
-        if name in ("Train", "Predict") and self.controller.study is not None:
+        if name in ("Train", "Predict", "Segment") and self.controller.study is not None:
             self.jobs.list_models()
             if not self.controller.state.devices:
                 self.jobs.list_devices()
@@ -138,11 +144,12 @@ def _end_of(dock: LesionPointsDock | None) -> None:
         dock.close_session()
 
 
-def _end(controller: Controller, jobs: JobControl, desk: ReviewDesk, keys: Keys) -> None:
+def _end(controller: Controller, jobs: JobControl, desk: ReviewDesk, painting: PaintDesk, keys: Keys) -> None:
     """Stop what runs, unbind keys, and let go of the study. Safe to call twice, and when the widgets are gone."""
     if not controller.closed:
         jobs.close()
         desk.close()
+        painting.close()
         keys.close()
         clear_letters(controller.viewer)
         controller.close()

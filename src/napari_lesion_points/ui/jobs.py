@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.worker import Task
     from napari_lesion_points.workflow.exchange import ExportFormat
+    from napari_lesion_points.workflow.models import ModelCard
     from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec
 
 #: Runs a spec and yields its events; tests put their own in place. The last argument is that of `workflow.jobs.run`.
@@ -51,6 +52,8 @@ class JobControl(QObject):
         A `LossPoint` or `Validation` came; None clears the curves.
     predicted : Signal(str)
         New candidates of a case of the open study are stored.
+    segmented : Signal(str)
+        So is a new mask of it.
     proposed : Signal()
         The lesions that `propose` was asked for are there, and the case is still open.
     reported : Signal(str)
@@ -59,6 +62,7 @@ class JobControl(QObject):
 
     curve = Signal(object)
     predicted = Signal(str)
+    segmented = Signal(str)
     proposed = Signal()
     reported = Signal(str)
 
@@ -85,7 +89,6 @@ class JobControl(QObject):
 
         `init` is a model's folder, or "" for scratch; `resume` goes on with it.
         """
-        from napari_lesion_points.workflow.jobs import storing
         from napari_lesion_points.workflow.specs import plan_training, resume_training
 
         study = self._controller.study
@@ -103,6 +106,28 @@ class JobControl(QObject):
         except LesionPointsError as error:
             self._refuse("train", str(error))
             return
+        self._train(study, spec)
+
+    def segment(self, cases: tuple[str, ...], *, minutes: float, init: str, device: str) -> None:
+        """Train a segmentation on the painted masks of cases, from a model or from scratch (""); predict as `train`."""
+        from napari_lesion_points.workflow.specs import plan_training
+
+        study = self._controller.study
+        if study is None or self.running:
+            return
+        try:
+            spec = plan_training(
+                study, out=_new_model(study.models_dir, "segmentation"), cases=cases, minutes=minutes,
+                init=Path(init) if init else None, device=device, label="segmentation", masks=study.painted_masks(),
+            )  # fmt: skip
+        except LesionPointsError as error:
+            self._refuse("train", str(error))
+            return
+        self._train(study, spec)
+
+    def _train(self, study: Study, spec: TrainSpec) -> None:
+        from napari_lesion_points.workflow.jobs import storing
+
         self.curve.emit(None)
         self._controller.workers.start(load_matplotlib)
         preview = partial(self._preview, study, spec)
@@ -214,7 +239,8 @@ class JobControl(QObject):
         models = list_models(study.models_dir)
         paths = [str(card.path) for card in models]
         chosen = self._controller.state.model
-        self._controller.update(models=models, model=chosen if chosen in paths else next(iter(paths), ""))
+        newest = next(iter([*_detectors(models), *paths]), "")
+        self._controller.update(models=models, model=chosen if chosen in paths else newest)
 
     def _refuse(self, kind: str, why: str) -> None:
         job = JobState(kind, outcome="failed", reason=why)
@@ -270,6 +296,8 @@ class JobControl(QObject):
             self._controller.reload_heatmap(event.case)
             self._controller.show_stored(f"{event.case}: {len(event.candidates)} candidates.")
             self.predicted.emit(event.case)
+            if event.mask:
+                self.segmented.emit(event.case)
         elif isinstance(event, Finished):
             self._finish(job, event)
 
@@ -280,7 +308,7 @@ class JobControl(QObject):
         self._controller.update(job=job.finished(event))
         if job.kind == "train":
             self.list_models()
-            if event.result in [str(card.path) for card in self._controller.state.models]:
+            if event.result in _detectors(self._controller.state.models):
                 self._controller.update(model=event.result)
         self._controller.show_stored(text, _LEVELS[event.outcome])
         wanted, self._proposed_for = self._proposed_for, ""
@@ -295,11 +323,16 @@ class JobControl(QObject):
             self._take(study, Finished("failed", why))
 
 
-def _new_model(folder: Path) -> Path:
+def _new_model(folder: Path, kind: str = "model") -> Path:
     """Return the first free name model-001, model-002 and so on."""
-    taken = {path.name for path in folder.glob("model-*")} if folder.is_dir() else set()
-    number = next(n for n in range(1, 10_000) if f"model-{n:03d}" not in taken)
-    return folder / f"model-{number:03d}"
+    taken = {path.name for path in folder.glob(f"{kind}-*")} if folder.is_dir() else set()
+    number = next(n for n in range(1, 10_000) if f"{kind}-{n:03d}" not in taken)
+    return folder / f"{kind}-{number:03d}"
+
+
+def _detectors(models: Sequence[ModelCard]) -> list[str]:
+    """Return the folders of the models that find points; what a segmentation is for, its own tab knows."""
+    return [str(card.path) for card in models if card.label != "segmentation"]
 
 
 def _exporting(study: Study, folder: Path, formats: tuple[ExportFormat, ...], stop: threading.Event) -> Iterator[Event]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.readers import ReadersDesk
+    from napari_lesion_points.ui.painting import PaintDesk
     from napari_lesion_points.ui.reviewing import ReviewDesk
     from napari_lesion_points.ui.session import Screen
 
@@ -29,17 +30,20 @@ class Keys:
 
     Parameters
     ----------
-    controller, desk, readers
+    controller, desk, readers, painting
         What the keys do.
     dock : QWidget
         The same keys work when the dock has the keyboard.
     """
 
-    def __init__(self, controller: Controller, desk: ReviewDesk, readers: ReadersDesk, dock: QWidget) -> None:
+    def __init__(
+        self, controller: Controller, desk: ReviewDesk, readers: ReadersDesk, painting: PaintDesk, dock: QWidget
+    ) -> None:
         self._controller = controller
+        self._painting = painting
         self._general: dict[str, Action] = {
-            "Control-Z": controller.undo,
-            "Control-Shift-Z": controller.redo,
+            "Control-Z": self._undo,
+            "Control-Shift-Z": self._redo,
             "C": controller.next_sequence,
             "X": controller.next_orientation,
             "H": controller.toggle_heatmap,
@@ -100,6 +104,13 @@ class Keys:
                 self._bound.append((candidates, key))
         for of_tab, shortcut in self._shortcuts:
             shortcut.setEnabled(of_tab in ("", tab))
+
+    def _undo(self) -> None:
+        """Undo what the tab in front is for: a stroke of the brush, or an edit of the study."""
+        (self._painting if self._controller.state.tab == "Segment" else self._controller).undo()
+
+    def _redo(self) -> None:
+        (self._painting if self._controller.state.tab == "Segment" else self._controller).redo()
 
     def _keep_candidates(self) -> None:
         self._controller.say("Candidates stay as the model proposed them: reject one in the Review tab (R).", "warning")

@@ -55,14 +55,13 @@ def load(files: CaseFiles, heatmap: Path) -> LoadedCase:
 def load_heatmap(path: Path, grid: Grid) -> Heatmap | None:
     """Read a heatmap onto the displayed grid; None when there is no such file. Runs in a worker."""
     from napari_lesion_points.core.geometry import DISPLAY_AXES, Volume
-    from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
     from napari_lesion_points.store.volumes import read_volume
-    from napari_lesion_points.workflow.heatmaps import noted_sigma
+    from napari_lesion_points.workflow.heatmaps import full_colour
 
     if not path.is_file():
         return None
     volume = read_volume(path).reoriented(DISPLAY_AXES)
-    peak = peak_height(sigma_in_voxels(noted_sigma(path), volume.grid.spacing))
+    peak = full_colour(path, volume.grid.spacing)
     volume = volume.resampled(grid)
     return Heatmap(Volume(np.ascontiguousarray(volume.data, dtype=np.float32), grid), peak)
 

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from napari_lesion_points.ui import layers
+from napari_lesion_points.ui import layers, mask_layers
 
 if TYPE_CHECKING:
+    import numpy as np
     from napari import Viewer
-    from napari.layers import Image, Layer, Points
+    from napari.layers import Image, Labels, Layer, Points
+    from numpy.typing import NDArray
 
     from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.ui.layers import DisplayedCase
@@ -28,7 +30,7 @@ class Scene:
     ----------
     images : dict of str to Image
         By sequence.
-    heatmap, candidates, lesions : layer or None
+    heatmap, candidates, lesions, painted, drawn : layer or None
         None until there was something to show; removed by the user, each is made anew with the next case.
     """
 
@@ -38,12 +40,14 @@ class Scene:
         self.heatmap: Image | None = None
         self.candidates: Points | None = None
         self.lesions: Points | None = None
+        self.painted: Labels | None = None
+        self.drawn: Labels | None = None
         self._candidate_ids: list[str] = []
 
     @property
     def layers(self) -> list[Layer]:
         """All of them."""
-        found = (*self.images.values(), self.heatmap, self.candidates, self.lesions)
+        found = (*self.images.values(), self.heatmap, self.drawn, self.painted, self.candidates, self.lesions)
         return [layer for layer in found if layer is not None]
 
     @property
@@ -92,6 +96,25 @@ class Scene:
             self.candidates = layers.show_candidates(self._viewer, shown, candidates, threshold, self.candidates)
         self._candidate_ids = ids
 
+    def show_masks(
+        self, shown: DisplayedCase, painted: NDArray[np.generic] | None, drawn: NDArray[np.generic] | None
+    ) -> None:
+        """Show the mask that is painted in a case and what a segmentation drew there, or none."""
+        self.show_drawn(shown, drawn)
+        with self._same_layer_active():
+            self.painted = mask_layers.show_painted(self._viewer, shown, painted, self._below_points(), self.painted)
+
+    def show_drawn(self, shown: DisplayedCase, drawn: NDArray[np.generic] | None) -> None:
+        """Show what a segmentation drew in a case, or none."""
+        self._forget_removed()
+        with self._same_layer_active():
+            self.drawn = mask_layers.show_drawn(self._viewer, shown, drawn, self._below_points(), self.drawn)
+
+    def _below_points(self) -> int:
+        """Return the place in the viewer's list below the layer of lesions."""
+        there = self._viewer.layers
+        return there.index(self.lesions) if self.lesions is not None else len(there)
+
     def clear(self) -> None:
         """Remove all layers from the viewer."""
         self._forget_removed()
@@ -106,6 +129,8 @@ class Scene:
         self.heatmap = self.heatmap if self.heatmap in there else None
         self.candidates = self.candidates if self.candidates in there else None
         self.lesions = self.lesions if self.lesions in there else None
+        self.painted = self.painted if self.painted in there else None
+        self.drawn = self.drawn if self.drawn in there else None
 
     @contextmanager
     def _same_layer_active(self) -> Iterator[None]:

@@ -14,12 +14,13 @@ from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Lesi
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.events import Finished
+    from napari_lesion_points.core.lesion_volumes import LesionVolume
     from napari_lesion_points.store.study import CaseSummary
     from napari_lesion_points.workflow.agreement import AgreementRow
     from napari_lesion_points.workflow.consensus import Difference
     from napari_lesion_points.workflow.models import ModelCard
 
-TABS = ("Annotate", "Train", "Predict", "Review", "Readers", "Export")
+TABS = ("Annotate", "Train", "Predict", "Review", "Segment", "Readers", "Export")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class JobState:
         return JobState(
             self.kind, False, False, self.title, fraction, None, "", event.outcome, event.reason, event.result
         )
+
+
+@dataclass(frozen=True)
+class PaintedMask:
+    """What a reader has painted in a case: how many lesions, and how many ml."""
+
+    case: str
+    lesions: int
+    volume_ml: float
 
 
 @dataclass(frozen=True)
@@ -93,6 +103,10 @@ class State:
         The two readers whose differences are being settled.
     differences, difference_at : tuple of Difference, int
         Where they differ, over all cases, and which of these is at hand.
+    painted : tuple of PaintedMask
+        Of all cases that have a painted mask; `unused_masks` are those not to learn from.
+    lesions : tuple of LesionVolume or None
+        What a segmentation drew in the case on screen; None when none did.
     """
 
     root: str = ""
@@ -127,6 +141,9 @@ class State:
     differences: tuple[Difference, ...] = ()
     difference_at: int = 0
     unchecked: frozenset[str] = frozenset()
+    painted: tuple[PaintedMask, ...] = ()
+    unused_masks: frozenset[str] = frozenset()
+    lesions: tuple[LesionVolume, ...] | None = None
     models: tuple[ModelCard, ...] = ()
     model: str = ""
     devices: tuple[tuple[str, str], ...] = ()
@@ -189,6 +206,12 @@ class Screen:
     difference_text: str
     settled: int
     can_settle: bool
+    mask_rows: tuple[TrainRow, ...]
+    mask_cases: tuple[str, ...]
+    can_learn_masks: bool
+    segmenter: str
+    can_segment: bool
+    volumes_text: str
 
 
 def resolve(state: State) -> Screen:
@@ -208,6 +231,7 @@ def resolve(state: State) -> Screen:
     current = state.queue[state.at] if 0 <= state.at < len(state.queue) else None
     reviewed = state.queue_before + sum(p.verdict is not Verdict.NONE for p in state.queue)
     to_review = state.queue_before + len(state.queue)
+    segmenter = next((str(card.path) for card in state.models if card.label == "segmentation"), "")
     above = sum(p.existence >= state.threshold for p in state.candidates)
     at_hand = state.differences[state.difference_at] if 0 <= state.difference_at < len(state.differences) else None
     return Screen(
@@ -248,6 +272,12 @@ def resolve(state: State) -> Screen:
         difference_text=_difference_text(state, at_hand),
         settled=sum(difference.settled for difference in state.differences),
         can_settle=at_hand is not None and ready and at_hand.points[0].case == state.shown,
+        mask_rows=tuple(TrainRow(m.case, _painted_text(m), m.case not in state.unused_masks) for m in state.painted),
+        mask_cases=tuple(m.case for m in state.painted if m.case not in state.unused_masks),
+        can_learn_masks=any(m.case not in state.unused_masks for m in state.painted) and not state.job.running,
+        segmenter=segmenter,
+        can_segment=ready and bool(segmenter) and not state.job.running,
+        volumes_text=_volumes_text(state),
     )
 
 
@@ -393,6 +423,26 @@ def _difference_text(state: State, difference: Difference | None) -> str:
         text = f"{has} has a lesion here, {lacks} has none."
     kept = [name for name, p in ((one, difference.first), (other, difference.second)) if p and p.verdict == "accepted"]
     return text + (f" Settled: {' and '.join(kept) or 'none'} kept." if difference.settled else "")
+
+
+def _painted_text(mask: PaintedMask) -> str:
+    return f"{_count(mask.lesions, 'lesion')}, {mask.volume_ml:.3f} ml"
+
+
+def _volumes_text(state: State) -> str:
+    """How much lesion a segmentation drew in the open case.
+
+    Examples
+    --------
+    >>> _volumes_text(State()), _volumes_text(State(lesions=()))
+    ('Not segmented yet.', 'No lesion found.')
+    """
+    if state.lesions is None:
+        return "Not segmented yet."
+    if not state.lesions:
+        return "No lesion found."
+    total_ml = sum(one.volume_ml for one in state.lesions)
+    return f"{_count(len(state.lesions), 'lesion')}, {total_ml:.3f} ml in all"
 
 
 def _job_text(job: JobState) -> str:

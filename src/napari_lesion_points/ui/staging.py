@@ -165,3 +165,23 @@ def review_stage(window: Window, case: str = "") -> None:
         camera.zoom = max(zoom, camera.zoom * _CLOSE_UP)
         camera.center = center
     settle()
+
+
+def segment_stage(window: Window, case: str = "") -> JobState:
+    """Show a case in the Segment tab, segment it if the study has a segmentation, and return how that ended."""
+    dock, controller = window.dock, window.dock.controller
+    show_case(window, case)
+    dock.show_tab("Segment")
+    wait(lambda: dock.painting.ready, _READ_TIMEOUT_S, "the painted mask")
+    if controller.screen.can_segment:
+        dock.segment.segment.click()
+        wait(lambda: not controller.state.job.running, 600.0, "the segmentation")
+        wait(lambda: controller.state.lesions is not None, _READ_TIMEOUT_S, "the lesions")
+    for layer in (controller.scene.heatmap, controller.scene.candidates):
+        if layer is not None:
+            layer.visible = False  # they lie over the lesions
+    if controller.state.lesions:
+        controller.jump(controller.state.lesions[0].center_world)
+        controller.viewer.scene.camera.zoom *= _CLOSE_UP
+    settle()
+    return controller.state.job

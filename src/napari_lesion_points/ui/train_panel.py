@@ -118,7 +118,7 @@ class TrainPanel(Section):
         state, job = screen.state, screen.state.job
         self._draw_rows(screen.train_rows)
         self.summary.setText(screen.train_summary)
-        cards = {str(card.path): card for card in state.models}
+        cards = {str(card.path): card for card in state.models if card.label != "segmentation"}
         if tuple(cards) != self._models:
             self._models = tuple(cards)
             chosen = self.init.currentData()
@@ -187,5 +187,7 @@ class TrainPanel(Section):
 
 
 def model_name(card: ModelCard) -> str:
-    """Name a model in a list: its folder, and its validation F1 when it has one."""
+    """Name a model in a list: its folder, and its validation F1, or Dice of a segmentation, when it has one."""
+    if card.dice is not None:
+        return f"{card.name} (Dice {card.dice:.2f})"
     return card.name if card.f1 is None else f"{card.name} (F1 {card.f1:.2f})"

@@ -23,7 +23,7 @@ from napari_lesion_points.store.cases import reference_grid
 from napari_lesion_points.store.label_image import label_image
 from napari_lesion_points.store.points_file import read_points, write_points
 from napari_lesion_points.store.slicer import read_markups, write_markups
-from napari_lesion_points.store.volumes import read_labels, write_volume
+from napari_lesion_points.store.volumes import read_labels, says_label_image, write_volume
 from napari_lesion_points.workflow.history import write_history
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     masks = _masks(study, pattern)
     root = _folder(study)
     for done, (path, case) in enumerate(masks, start=1):
-        found = component_centres(read_labels(path), label_image="_dseg." in path.name or None)
+        found = component_centres(read_labels(path), label_image=says_label_image(path))
         name = path.relative_to(root).as_posix()
         points = [
             LesionPoint(

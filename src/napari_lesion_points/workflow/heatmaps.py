@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.fitting import Candidates, fit_gaussians
 from napari_lesion_points.core.geometry import Grid
-from napari_lesion_points.core.heatmap import sigma_in_voxels
+from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin
+from napari_lesion_points.errors import VolumeError
 from napari_lesion_points.store.volumes import read_description, read_volume
 from napari_lesion_points.workflow.specs import DEFAULT_SIGMA_MM
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 _NOTE = re.compile(r"sigma_mm=([0-9]+(?:\.[0-9]+)?)(?![0-9.e])")
 
@@ -31,6 +32,17 @@ def describe_heatmap(sigma_mm: float) -> str:
     'lesion heatmap, mass per voxel, sigma_mm=2'
     """
     return f"lesion heatmap, mass per voxel, sigma_mm={sigma_mm:g}"
+
+
+#: The note in the header of what a segmentation or a network of distance maps draws.
+SHARE = "lesion map, 0 to 1 per voxel"
+
+
+def full_colour(path: Path, spacing: ArrayLike) -> float:
+    """Return the value of a map's file that is shown in full colour: 1, or for a heatmap the height of one lesion."""
+    if read_description(path) == SHARE:
+        return 1.0
+    return peak_height(sigma_in_voxels(noted_sigma(path), spacing))
 
 
 def noted_sigma(path: Path) -> float:
@@ -54,8 +66,10 @@ def detect(path: Path, *, sigma_mm: float | None = None, min_existence: float = 
     Raises
     ------
     VolumeError
-        If the file cannot be read.
+        If the file cannot be read, or is known to hold no mass.
     """
+    if read_description(path) == SHARE:
+        raise VolumeError(f"{path}: holds a lesion map of 0 to 1, not a heatmap; its prediction has found the lesions.")
     heatmap = read_volume(path)
     sigma_mm = noted_sigma(path) if sigma_mm is None else sigma_mm
     found = fit_gaussians(heatmap.data, sigma_in_voxels(sigma_mm, heatmap.grid.spacing), min_existence=min_existence)

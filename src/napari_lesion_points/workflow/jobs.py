@@ -85,15 +85,20 @@ def run(
 
 
 def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event]:
-    """Pass on a job's events, each case's heatmap and candidates being in the study before its event is."""
+    """Pass on a job's events, each case's files and candidates being in the study before its event is."""
     for event in events:
         if isinstance(event, CasePredicted):
-            kept = study.heatmap_path(event.case)
-            if Path(event.heatmap).resolve() != kept.resolve():
-                with atomic_path(kept) as temporary:
-                    shutil.copyfile(event.heatmap, temporary)
+            _keep(event.heatmap, study.heatmap_path(event.case))
+            if event.mask:
+                _keep(event.mask, study.segmentation_path(event.case))
             study.add_candidates(event.case, event.candidates, model, event.sigma_mm)
         yield event
+
+
+def _keep(file: str, kept: Path) -> None:
+    if Path(file).resolve() != kept.resolve():
+        with atomic_path(kept) as temporary:
+            shutil.copyfile(file, temporary)
 
 
 def _watch(

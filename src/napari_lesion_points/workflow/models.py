@@ -84,6 +84,12 @@ class ModelCard:
         between them; `spacing_mm` is then the finest, and `sigma_mm` goes with it. None: it works at `spacing_mm` only.
     thickest_mm : float or None
         Thickest slices that it was trained for.
+    frozen_encoder : bool
+        Its encoder is that of `init`; only decoder and classifier were tuned.
+    dice : float or None
+        Of a segmentation: agreement of its masks with the true ones in validation.
+    mask_threshold : float
+        Of a segmentation: voxels of at least this probability make its masks; best for `dice`.
     """
 
     path: Path
@@ -113,6 +119,9 @@ class ModelCard:
     label: str = "heatmap"
     decay: float = 2.0
     components: bool = False
+    frozen_encoder: bool = False
+    dice: float | None = None
+    mask_threshold: float = 0.5
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""The prediction job: heatmap and fitted candidates of whole cases, by a trained model."""
+"""The prediction job: heatmap and candidates of whole cases, by a trained model; a segmentation also gives a mask."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from napari_lesion_points.core.events import CasePredicted, Event, Finished, Pro
 from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.heatmap import sigma_in_voxels
+from napari_lesion_points.core.lesion_volumes import label_lesions
 from napari_lesion_points.errors import GridError, PredictionError, VolumeError
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.labels import Kind, Label, components
 from napari_lesion_points.learn.predict import predict_heatmap
 from napari_lesion_points.store.cases import reference_grid
 from napari_lesion_points.store.volumes import write_volume
-from napari_lesion_points.workflow.heatmaps import candidate_points, component_points, describe_heatmap
+from napari_lesion_points.workflow.heatmaps import SHARE, candidate_points, component_points, describe_heatmap
 from napari_lesion_points.workflow.models import describe_model
 from napari_lesion_points.workflow.specs import PredictSpec
 from napari_lesion_points.workflow.training import load_input, load_network
@@ -76,10 +77,15 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
         else:
             centers, score = components(label, heatmap, card.threshold, 2 * label.peak(sigma))
             candidates = component_points(case.case, seen.grid, centers, score)
-        path = Path(spec.heatmaps) / f"{case.case}_heatmap.nii.gz"
-        on_case = _on_grid(Volume(heatmap, seen.grid), grid)
-        write_volume(path, on_case, describe_heatmap(sigma_mm))
-        yield CasePredicted(case.case, str(path), candidates, sigma_mm, card.threshold)
+        path, mask = (Path(spec.heatmaps) / f"{case.case}_{kind}.nii.gz" for kind in ("heatmap", "dseg"))
+        drawn = Volume(heatmap, seen.grid)
+        is_mass = label.kind == "heatmap"
+        on_case = _on_grid(drawn, grid) if is_mass else drawn.resampled(grid)
+        write_volume(path, on_case, describe_heatmap(sigma_mm) if is_mass else SHARE)
+        masks = label.kind == "segmentation"
+        if masks:
+            write_volume(mask, label_lesions(on_case, card.mask_threshold), "lesions of a segmentation, largest first")
+        yield CasePredicted(case.case, str(path), candidates, sigma_mm, card.threshold, str(mask) if masks else "")
     elapsed = time.monotonic() - started
     yield Progress("predicting", 1.0, elapsed, 0.0)
     if failed:

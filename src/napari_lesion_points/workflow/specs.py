@@ -89,6 +89,8 @@ class TrainSpec:
         The network takes what a case has of the sequences.
     label, decay, components : str, float, bool
         What to draw and how to find lesions in it: see `learn.labels.Label`.
+    freeze_encoder : bool
+        The encoder of `init` stays as it is; decoder and classifier learn.
     resume : bool
         Continue the interrupted job whose state is in `out`.
     """
@@ -109,16 +111,20 @@ class TrainSpec:
     label: str = "heatmap"
     decay: float = 2.0
     components: bool = False
+    freeze_encoder: bool = False
     resume: bool = False
 
     @property
     def summary(self) -> str:
         """One line for people: how many cases and points, and what is kept aside."""
         training = [c for c in self.cases if not c.validation]
-        points = sum(len(c.points_world) for c in training)
+        points = _count(sum(len(c.points_world) for c in training), "point")
         aside = len(self.cases) - len(training)
-        return f"{_count(len(training), 'case')}, {_count(points, 'point')}" + (
-            f"; {aside} for validation" if aside else ""
+        taught = "the masks of " if self.label == "segmentation" else ""
+        return (
+            f"{taught}{_count(len(training), 'case')}"
+            + ("" if taught else f", {points}")
+            + (f"; {aside} for validation" if aside else "")
         )
 
 
@@ -182,12 +188,16 @@ def plan_training(
     seed: int = 0,
     tolerance_mm: float = 6.0,
     recipe: str | None = None,
-    label: str = "heatmap",
-    decay: float = 2.0,
+    label: str | None = None,
+    decay: float | None = None,
     components: bool = False,
     masks: Mapping[str, Path] | None = None,
+    freeze_encoder: bool | None = None,
 ) -> TrainSpec:
     """Take a snapshot of a study's points as a training job.
+
+    A segmentation that starts from a model of another label is a *transfer*, as in the paper: the encoder of that model
+    is kept, decoder and classifier learn from the masks. All else that starts from a model is fine-tuning.
 
     Parameters
     ----------
@@ -198,7 +208,8 @@ def plan_training(
     cases : sequence of str
         Training cases; by default all that have points or are done without lesions. Candidates of theirs that wait
         for a verdict are left out of the training, unless the case is done: then they are background. When a model is
-        fine-tuned, the cases that it learned from are replayed beside them, so that it forgets nothing.
+        fine-tuned, the cases that it learned from are replayed beside them, so that it forgets nothing. For a
+        segmentation, by default all that have a mask; points play no part.
     validation : sequence of str
         Cases to keep aside. By default those that the model to be fine-tuned was validated on, or, with five training
         cases or more, a fifth of them.
@@ -207,15 +218,17 @@ def plan_training(
     sigma_mm : float, optional
         By default that of `init`, or `DEFAULT_SIGMA_MM`.
     init : Path, optional
-        Model to fine-tune. Its sequences, spacing and sigma are kept.
+        Model to start from. Its sequences, spacing and sigma are kept.
     device, seed, tolerance_mm
         See `TrainSpec`.
     recipe : str, optional
         By default that of `init`, or "fast".
     label, decay, components
-        See `TrainSpec`.
+        See `TrainSpec`; by default those of `init`, or a heatmap.
     masks : mapping of str to Path, optional
-        Lesion masks by case, for the label "segmentation".
+        Lesion masks by case, for the label "segmentation". They are read when the training begins.
+    freeze_encoder : bool, optional
+        Whether the encoder of `init` stays as it is; by default in a transfer, and when `init` came from one.
 
     Raises
     ------
@@ -242,37 +255,51 @@ def plan_training(
         raise TrainingError(f"no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
     if parent and recipe not in (None, parent.recipe):
         raise TrainingError(f"{init} was trained by the recipe {parent.recipe}: leave the recipe out, or start anew.")
+    if label is None:
+        label, decay = (parent.label, decay or parent.decay) if parent else ("heatmap", decay)
+        components = components or (parent is not None and parent.components)
     if label not in LABELS:
         raise TrainingError(f"no label {label!r}; choose one of: {', '.join(LABELS)}.")
+    segments, transfer = label == "segmentation", parent is not None and parent.label != label
+    if parent and transfer and not segments:
+        raise TrainingError(f"{init} has learned the label {parent.label}: leave the label out, or start anew.")
+    if freeze_encoder and not parent:
+        raise TrainingError("without a model to start from there is no encoder to keep; name one, or learn all of it.")
+    masks = masks or {}
+    if segments and not masks:
+        raise TrainingError("a segmentation is learned from lesion masks: say where they are.")
     aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
     named = list(dict.fromkeys(study.files_of(c).case for c in cases))
-    usable = set(study.training_cases())
+    trainable = [c for c in study.case_names if c in masks] if segments else study.training_cases()
+    usable = set(trainable)
     if parent and not aside:
         aside = [c for c in parent.validation_cases if c in usable and c not in named]
-    chosen = named or [c for c in study.training_cases() if c not in aside]
-    if parent:
+    chosen = named or [c for c in trainable if c not in aside]
+    if parent and not transfer:
         chosen += [c for c in parent.training_cases if c in usable and c not in (*chosen, *aside)]
     both = sorted(set(chosen) & set(aside))
     if both:
         raise TrainingError(f"{', '.join(both)} cannot be for training and for validation; leave out one of the two.")
     blank = [c for c in (*chosen, *aside) if c not in usable]
+    if blank and segments:
+        raise TrainingError(f"{', '.join(blank[:5])}: no lesion mask to learn a segmentation from; leave them out.")
     if blank:
         raise StudyError(
             f"{', '.join(blank[:5])}: no points yet. Annotate, or mark as done if there are no lesions, or leave out."
         )
+    if not chosen and segments:
+        raise TrainingError("all cases with masks are for validation: name some of them as cases to learn from.")
     if not chosen:
         raise TrainingError("no case has points yet: annotate one, or mark one as done if it has no lesions.")
     points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
     if not aside:
         seen = set(parent.training_cases) if parent else set()
-        aside = _hold_out([c for c in chosen if c not in seen], points, seed, of=len(chosen))
+        unseen = [c for c in chosen if c not in seen]
+        aside = _hold_out(unseen or (chosen if transfer else []), points, seed, of=len(chosen))
         chosen = [c for c in chosen if c not in aside]
-    masks = masks or {}
-    unmasked = [c for c in (*chosen, *aside) if label == "segmentation" and c not in masks]
-    if unmasked:
-        raise TrainingError(f"{', '.join(unmasked[:5])}: no lesion mask to learn a segmentation from; leave them out.")
     files = [study.files_of(c) for c in (*chosen, *aside)]
-    unjudged = {c: [] if study.state(c) is CaseState.DONE else review_queue(study, [c]) for c in chosen}
+    judged = {c: segments or study.state(c) is CaseState.DONE for c in chosen}
+    unjudged = {c: [] if judged[c] else review_queue(study, [c]) for c in chosen}
     unknown = {c: tuple(p.world for p in some) for c, some in unjudged.items()}
     return TrainSpec(
         out=str(out),
@@ -280,7 +307,7 @@ def plan_training(
             replace(
                 _spec_case(f, parent, points[f.case], f.case in aside),
                 unknown_world=unknown.get(f.case, ()),
-                mask=str(masks.get(f.case, "")),
+                mask=str(masks[f.case]) if segments else "",
             )
             for f in files
         ),
@@ -292,8 +319,11 @@ def plan_training(
         init=str(init) if init else "",
         any_subset=parent.any_subset if parent else False,
         label=label,
-        decay=decay,
+        decay=2.0 if decay is None else decay,
         components=components or label != "heatmap",
+        freeze_encoder=(transfer or (parent is not None and parent.frozen_encoder))
+        if freeze_encoder is None
+        else freeze_encoder,
         device=device,
         seed=seed,
         tolerance_mm=tolerance_mm,

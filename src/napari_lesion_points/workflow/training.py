@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from napari_lesion_points import __version__
+from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.events import Event, Finished, LossPoint, Progress, Started, Validation
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.heatmap import sigma_in_voxels
@@ -30,7 +31,7 @@ from napari_lesion_points.learn.recipes import recipe_named
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import read_sequences, reference_grid
-from napari_lesion_points.store.volumes import read_labels
+from napari_lesion_points.store.volumes import read_labels, says_label_image
 from napari_lesion_points.workflow.models import (
     CARD,
     HISTORY,
@@ -47,7 +48,10 @@ from napari_lesion_points.workflow.wire import encode
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_lesion_points.learn.network import Output
+
 DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
+DEFAULT_MASK_THRESHOLD = 0.5  # likewise
 
 
 def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: float | None = None) -> Iterator[Event]:
@@ -60,6 +64,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     device = choose_device(spec.device)
     yield Started(spec.summary, device.label)
     parent = describe_model(Path(spec.init)) if spec.init else None
+    tuned = parent if parent and parent.label == spec.label else None  # else it lends no more than its weights
     label = Label(cast("Kind", spec.label), spec.decay, spec.components)
     grids = [reference_grid(c.files_with(spec.sequences)) for c in spec.cases]
     if parent:
@@ -79,8 +84,11 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     aside = [c for c, s in zip(cases, spec.cases, strict=True) if s.validation]
 
     recipe = recipe_named(spec.recipe)
-    config = replace(recipe.network, channels=len(spec.sequences))
-    network = load_network(parent) if parent else fresh_network(config, spec.seed)
+    output = "sigmoid" if label.kind == "segmentation" else recipe.network.output
+    config = replace(recipe.network, channels=len(spec.sequences), output=output)
+    network = load_network(parent, output) if parent else fresh_network(config, spec.seed)
+    if spec.freeze_encoder:
+        network.freeze_encoder()
     i, j, k = np.max([c.foreground.shape for c in training], axis=0)
     a, b, c = sigma_in_voxels(sigma_mm, spacing)
     patches = recipe.patches((int(i), int(j), int(k)), network.config.stride, (float(a), float(b), float(c)))
@@ -110,7 +118,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         network=asdict(network.config),
         training_cases=tuple(c.case for c in training),
         validation_cases=tuple(c.case for c in aside),
-        threshold=parent.threshold if parent else DEFAULT_THRESHOLD,
+        threshold=tuned.threshold if tuned else DEFAULT_THRESHOLD,
         f1=None,
         precision=None,
         recall=None,
@@ -118,11 +126,13 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         figures_on_training_cases=not aside,
         seed=spec.seed,
         recipe=spec.recipe,
-        recalibration=parent.recalibration if parent else (1.0, 1.0, 0.0),
+        recalibration=tuned.recalibration if tuned else (1.0, 1.0, 0.0),
         init=spec.init,
         label=spec.label,
         decay=spec.decay,
         components=spec.components,
+        frozen_encoder=spec.freeze_encoder,
+        mask_threshold=tuned.mask_threshold if tuned else DEFAULT_MASK_THRESHOLD,
         minutes=0.0,
         device=device.label,
         version=__version__,
@@ -134,7 +144,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     kept, written = state.best if state else None, False
     events = train(
         network, training, aside, settings, device,
-        started=started, should_stop=should_stop, state=state, fine_tune=parent is not None,
+        started=started, should_stop=should_stop, state=state, fine_tune=tuned is not None,
     )  # fmt: skip
     for event in events:
         if isinstance(event, KeepModel):
@@ -142,7 +152,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
                 _keep_earlier(out)
             kept, written = event.validation, True
             minutes = (time.monotonic() - begin) / 60
-            _write_model(card, event.weights, kept, minutes)
+            _write_model(card, event.weights, kept, minutes, tuned is not None)
         elif isinstance(event, KeepState):
             atomic_write(out / RESUME, pack_state(event.state))
         else:
@@ -155,7 +165,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         yield Finished("stopped", f"Stopped on request; the best model so far is kept ({_say(kept)}).", str(out))
         return
     (out / RESUME).unlink(missing_ok=True)
-    worse = parent is not None and kept is not None and kept.step == 0
+    worse = tuned is not None and kept is not None and kept.step == 0
     reason = (
         f"Fine-tuning did not improve on {spec.init}; its weights are kept ({_say(kept)})."
         if worse
@@ -178,16 +188,22 @@ def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float,
 
 
 def _labelled(seen: NetworkInput, case: SpecCase, label: Label) -> NetworkInput:
-    """Add what the network is to draw, where that is not a heatmap of the points."""
+    """Add what the network is to draw, where that is not a heatmap of the points.
+
+    The lesions of a segmentation are those of its mask, whatever was clicked.
+    """
     if label.kind == "segmentation":
         mask = read_labels(Path(case.mask))
+        lesions = component_centres(mask, label_image=says_label_image(Path(case.mask)))
         share = Volume((mask.data != 0).astype(np.float32), mask.grid).resampled(seen.grid)
-        seen = replace(seen, target=share.data.astype(np.float16))
+        seen = replace(
+            seen, target=share.data.astype(np.float16), points_world=np.asarray(lesions.centers_world, np.float64)
+        )
     return replace(seen, target=label.target(seen))
 
 
-def load_network(card: ModelCard) -> UNet:
-    """Return the network of a model folder.
+def load_network(card: ModelCard, output: Output | None = None) -> UNet:
+    """Return the network of a model folder; `output` is what makes a map of its logits, if that is to change.
 
     Raises
     ------
@@ -197,6 +213,7 @@ def load_network(card: ModelCard) -> UNet:
     path = card.path / WEIGHTS
     try:
         config = UNetConfig(**card.network)
+        config = replace(config, output=output or config.output)
     except TypeError as error:
         raise CheckpointError(f"{path} describes another kind of network ({error}); update this program.") from error
     return network_from(unpack(path.read_bytes(), str(path)), config, str(path))
@@ -211,13 +228,17 @@ def _keep_earlier(out: Path) -> None:
                 atomic_write(out / "earlier" / stamp / name, (out / name).read_bytes())
 
 
-def _write_model(card: ModelCard, weights: dict[str, Tensor], validation: Validation | None, minutes: float) -> None:
+def _write_model(
+    card: ModelCard, weights: dict[str, Tensor], validation: Validation | None, minutes: float, fine_tuned: bool
+) -> None:
     values = card.to_json() | {"minutes": round(minutes, 3), "created_utc": utc_now()}
     if validation:
         # What a model has learned by heart says less about new cases than what its parent was validated on.
-        chosen = () if card.init and validation.on_training_cases else ("threshold", "recalibration")
-        values |= {k: getattr(validation, k) for k in chosen}
-        figures = {k: getattr(validation, k) for k in ("f1", "precision", "recall", "ece")}
+        if not (fine_tuned and validation.on_training_cases):
+            values |= {"threshold": validation.threshold, "recalibration": validation.recalibration}
+            if card.label == "segmentation":
+                values["mask_threshold"] = validation.mask_threshold
+        figures = {k: getattr(validation, k) for k in ("f1", "precision", "recall", "ece", "dice")}
         values |= {k: None if math.isnan(v) else round(v, 4) for k, v in figures.items()}
     text = json.dumps(values, allow_nan=False)
     atomic_write(card.path / WEIGHTS, pack(weights, {METADATA_KEY: text}))
@@ -228,4 +249,5 @@ def _say(figures: Validation | None) -> str:
     if figures is None:
         return "not yet validated"
     where = "on its own training cases" if figures.on_training_cases else "in validation"
-    return f"F1 {figures.f1:.2f}, precision {figures.precision:.2f}, recall {figures.recall:.2f} {where}"
+    dice = "" if math.isnan(figures.dice) else f"Dice {figures.dice:.2f}, "
+    return f"{dice}F1 {figures.f1:.2f}, precision {figures.precision:.2f}, recall {figures.recall:.2f} {where}"

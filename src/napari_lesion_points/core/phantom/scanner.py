@@ -88,8 +88,8 @@ def level(
 ) -> tuple[Array, Array]:
     """Mean and standard deviation, (S,) each, that the foreground of an image of the whole scene would have.
 
-    Estimated from the voxels at `index`, so that a window can be standardised as the whole would be; as if sharp, so too
-    wide a spread where small patches lie around the brain.
+    Estimated from the voxels at `index`, so that a window can be standardised as the whole would be. They are taken as
+    sharp, so the spread is too wide where small patches lie around the brain.
     """
     voxels = _Voxels.of(scene, index, look)
     inside = voxels.foreground(look)
