@@ -22,7 +22,7 @@ from napari_lesion_points.core.records import LesionPoint
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, row
 from napari_lesion_points.ui.jobs import JobControl
-from napari_lesion_points.ui.layers import ORIENTATIONS
+from napari_lesion_points.ui.planes import ORIENTATIONS
 from napari_lesion_points.ui.session import Screen, position
 
 _TOOLS = (

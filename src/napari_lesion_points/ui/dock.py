@@ -10,18 +10,19 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.annotate import AnnotatePanel
+from napari_lesion_points.ui.canvas import clear_letters
 from napari_lesion_points.ui.cases import CasesPanel
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import MessageLine
 from napari_lesion_points.ui.exchange_panel import ExchangePanel
 from napari_lesion_points.ui.jobs import JobControl, Runner, run_spec
 from napari_lesion_points.ui.keys import Keys
-from napari_lesion_points.ui.layers import clear_letters
 from napari_lesion_points.ui.predict import PredictPanel
 from napari_lesion_points.ui.review import ReviewPanel
 from napari_lesion_points.ui.reviewing import ReviewDesk
 from napari_lesion_points.ui.session import TABS, Screen
 from napari_lesion_points.ui.train_panel import TrainPanel
+from napari_lesion_points.ui.views import Views
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -80,13 +81,14 @@ class LesionPointsDock(QWidget):
         layout.addWidget(splitter, 1)
         layout.addWidget(self.message)
         self.setMinimumWidth(340)
-        self.keys = Keys(self.controller, self.desk, self)
+        self.views = Views(self.controller, self)
+        self.keys = Keys(self.controller, self.desk, self.views.navigator, self)
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._docked = False
-        self.close_session = partial(_end, self.controller, self.jobs, self.desk, self.keys)
+        self.close_session = partial(_end, self.controller, self.jobs, self.desk, self.views, self.keys)
         # Not a method: Qt calls none of an object that is being destroyed.
         self.destroyed.connect(lambda _=None, end=self.close_session: end())
         application, itself = QApplication.instance(), weakref.ref(self)
@@ -132,11 +134,12 @@ def _end_of(dock: LesionPointsDock | None) -> None:
         dock.close_session()
 
 
-def _end(controller: Controller, jobs: JobControl, desk: ReviewDesk, keys: Keys) -> None:
+def _end(controller: Controller, jobs: JobControl, desk: ReviewDesk, views: Views, keys: Keys) -> None:
     """Stop what runs, unbind keys, and let go of the study. Safe to call twice, and when the widgets are gone."""
     if not controller.closed:
         jobs.close()
         desk.close()
         keys.close()
+        views.close()
         clear_letters(controller.viewer)
         controller.close()

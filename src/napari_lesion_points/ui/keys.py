@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari.utils.key_bindings import KeymapProvider
 
     from napari_lesion_points.ui.controller import Controller
+    from napari_lesion_points.ui.navigation import Navigator
     from napari_lesion_points.ui.reviewing import ReviewDesk
     from napari_lesion_points.ui.session import Screen
 
@@ -28,13 +29,13 @@ class Keys:
 
     Parameters
     ----------
-    controller, desk
+    controller, desk, navigator
         What the keys do.
     dock : QWidget
         The same keys work when the dock has the keyboard.
     """
 
-    def __init__(self, controller: Controller, desk: ReviewDesk, dock: QWidget) -> None:
+    def __init__(self, controller: Controller, desk: ReviewDesk, navigator: Navigator, dock: QWidget) -> None:
         self._controller = controller
         self._general: dict[str, Action] = {
             "Control-Z": controller.undo,
@@ -42,6 +43,9 @@ class Keys:
             "C": controller.next_sequence,
             "X": controller.next_orientation,
             "H": controller.toggle_heatmap,
+            "F": navigator.fade,
+            "W": navigator.next_window,
+            "V": navigator.next_views,
             "PageDown": controller.next_case,
             "PageUp": controller.previous_case,
         }
