@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtCore import QObject, Qt, Signal, Slot
 
 from napari_lesion_points.ui.planes import CLOSE_UP_MM, ORIENTATIONS, crosshair, nearest_voxel, reach_mm, shows_whole
 
@@ -104,20 +105,26 @@ def _whole(viewer: Viewer, shown: DisplayedCase) -> bool:
     return shows_whole(extent_mm, viewer.canvas.size, viewer.scene.camera.zoom)
 
 
-class Crosshair:
+class Crosshair(QObject):
     """Four lines over the canvas that stop short of where the slices cross.
 
     They are napari's zoom boxes of no width, because its canvas has no other lines, and a layer of lines would be
     sliced and drawn with every step.
     """
 
+    #: Queued, so that slices, camera and zoom that change together move the lines once; still before the next frame.
+    _stale = Signal()
+
     _NAMES = tuple(f"lesion_points_crosshair_{n}" for n in range(4))
 
     def __init__(self, viewer: Viewer) -> None:
         from napari.components.overlays import ZoomOverlay
 
+        super().__init__()
         self._viewer = viewer
         self._shown: DisplayedCase | None = None
+        self._waiting = False
+        self._stale.connect(self._draw, Qt.ConnectionType.QueuedConnection)
         for name in self._NAMES:
             viewer.canvas.overlays[name] = ZoomOverlay(box=False)
         self._events = (
@@ -125,22 +132,31 @@ class Crosshair:
             viewer.scene.camera.events.center, viewer.scene.camera.events.zoom, viewer.canvas.events.size,
         )  # fmt: skip
         for event in self._events:
-            event.connect(self._draw)
+            event.connect(self._changed)
 
     def show(self, shown: DisplayedCase | None) -> None:
         """Draw it on this case, or nowhere."""
         if shown is not self._shown:
             self._shown = shown
-            self._draw()
+            self._changed()
 
     def close(self) -> None:
         """Take it away."""
         for event in self._events:
-            event.disconnect(self._draw)
+            event.disconnect(self._changed)
         for name in self._NAMES:
             self._viewer.canvas.overlays.pop(name, None)
 
+    def _changed(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self._stale.emit()
+
+    @Slot()
     def _draw(self) -> None:
+        self._waiting = False
+        if self._NAMES[0] not in self._viewer.canvas.overlays:
+            return  # closed in the meantime
         viewer, shown = self._viewer, self._shown
         visible = shown is not None and viewer.dims.ndisplay == 2
         lines: list[tuple[tuple[float, float], tuple[float, float]]] = [((0, 0), (0, 0))] * 4

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.session import Screen
 
 #: What of a layer is seen in the panes too, when napari's controls change it.
-_SEEN = ("visible", "opacity", "contrast_limits", "gamma", "colormap", "interpolation2d", "highlight")
+_SEEN = ("visible", "opacity", "contrast_limits", "gamma", "colormap", "interpolation2d")
 
 
 class Navigator(QObject):

@@ -1,6 +1,7 @@
 """The mouse on napari's canvas, beside what the tool in hand does.
 
-A click takes the crosshair along, and a drag with the right button changes the window. napari itself zooms with the right button, as it does with the wheel; the one has to give way.
+A click takes the crosshair along, and a drag with the right button changes the window. napari would zoom with it; here,
+only the wheel does.
 """
 
 from __future__ import annotations
