@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Arrangement(QObject):
         self._viewer = viewer
         self._panel = panel
         self._dock: QDockWidget | None = None
-        self._hidden: list[QDockWidget] = []
+        self._hidden: list[tuple[QDockWidget, int]] = []
         self._acting = False
 
     @property
@@ -61,15 +61,13 @@ class Arrangement(QObject):
             self._dock.destroyed.connect(self._destroyed)
         window = self._dock.window()
         self._hidden = [
-            dock for dock in window.findChildren(QDockWidget)
+            (dock, dock.height()) for dock in window.findChildren(QDockWidget)
             if dock.objectName() in _NAPARI_DOCKS and not dock.isHidden()
         ]  # fmt: skip
-        for dock in self._hidden:
+        for dock, _ in self._hidden:
             dock.hide()
         self._dock.show()
         if isinstance(window, QMainWindow):
-            from qtpy.QtCore import Qt
-
             window.resizeDocks([self._dock], [self._panel.sizeHint().width()], Qt.Orientation.Horizontal)
         self._acting = False
 
@@ -78,8 +76,12 @@ class Arrangement(QObject):
         self._acting = True
         if self._dock is not None:
             self._dock.hide()
-        for dock in self._hidden:
+        for dock, _ in self._hidden:
             dock.show()
+        window = self._hidden[0][0].window() if self._hidden else None
+        if isinstance(window, QMainWindow):
+            docks, heights = zip(*self._hidden, strict=True)
+            window.resizeDocks(list(docks), list(heights), Qt.Orientation.Vertical)
         self._hidden = []
         self._acting = False
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QObject, Qt, Signal, Slot
 
 from napari_lesion_points.ui.planes import CLOSE_UP_MM, ORIENTATIONS, crosshair, nearest_voxel, reach_mm, shows_whole
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.components.overlays import TextOverlay
     from numpy.typing import ArrayLike, NDArray
 
     from napari_lesion_points.ui.layers import DisplayedCase
 
 _SIDES = ("middle_left", "middle_right", "top_center", "bottom_center")
+_TITLE = "lesion_points_title"
 
 
 def orient(viewer: Viewer, orientation: str) -> None:
@@ -31,11 +32,17 @@ def orient(viewer: Viewer, orientation: str) -> None:
         if name in viewer.canvas.overlays:
             viewer.canvas.overlays[name].text = letter
         else:
-            from napari.components.overlays import TextOverlay
+            viewer.canvas.overlays[name] = _text(letter, side, "#ffd54f", 14)
 
-            viewer.canvas.overlays[name] = TextOverlay(
-                text=letter, position=side, visible=True, color="#ffd54f", font_size=14
-            )
+
+def entitle(viewer: Viewer, text: str) -> None:
+    """Write which image is shown into the corner of the canvas; nothing for ""."""
+    overlay = viewer.canvas.overlays.get(_TITLE)
+    if overlay is not None:
+        if overlay.text != text:
+            overlay.text = text
+    elif text:
+        viewer.canvas.overlays[_TITLE] = _text(text, "top_left", "#e8eaf0", 10)
 
 
 def turn(viewer: Viewer, shown: DisplayedCase, orientation: str) -> None:
@@ -48,9 +55,15 @@ def turn(viewer: Viewer, shown: DisplayedCase, orientation: str) -> None:
 
 
 def clear_letters(viewer: Viewer) -> None:
-    """Take the letters of the body's sides away again."""
-    for side in _SIDES:
-        viewer.canvas.overlays.pop(f"lesion_points_{side}", None)
+    """Take the letters of the body's sides, and the title, away again."""
+    for name in (_TITLE, *(f"lesion_points_{side}" for side in _SIDES)):
+        viewer.canvas.overlays.pop(name, None)
+
+
+def _text(text: str, position: str, color: str, size: int) -> TextOverlay:
+    from napari.components.overlays import TextOverlay
+
+    return TextOverlay(text=text, position=position, visible=True, color=color, font_size=size)
 
 
 def jump(viewer: Viewer, shown: DisplayedCase, world: tuple[float, float, float], close_up: bool = False) -> None:
@@ -105,26 +118,20 @@ def _whole(viewer: Viewer, shown: DisplayedCase) -> bool:
     return shows_whole(extent_mm, viewer.canvas.size, viewer.scene.camera.zoom)
 
 
-class Crosshair(QObject):
+class Crosshair:
     """Four lines over the canvas that stop short of where the slices cross.
 
     They are napari's zoom boxes of no width, because its canvas has no other lines, and a layer of lines would be
     sliced and drawn with every step.
     """
 
-    #: Queued, so that slices, camera and zoom that change together move the lines once; still before the next frame.
-    _stale = Signal()
-
     _NAMES = tuple(f"lesion_points_crosshair_{n}" for n in range(4))
 
     def __init__(self, viewer: Viewer) -> None:
         from napari.components.overlays import ZoomOverlay
 
-        super().__init__()
         self._viewer = viewer
         self._shown: DisplayedCase | None = None
-        self._waiting = False
-        self._stale.connect(self._draw, Qt.ConnectionType.QueuedConnection)
         for name in self._NAMES:
             viewer.canvas.overlays[name] = ZoomOverlay(box=False)
         self._events = (
@@ -132,42 +139,33 @@ class Crosshair(QObject):
             viewer.scene.camera.events.center, viewer.scene.camera.events.zoom, viewer.canvas.events.size,
         )  # fmt: skip
         for event in self._events:
-            event.connect(self._changed)
+            event.connect(self._draw)
 
     def show(self, shown: DisplayedCase | None) -> None:
         """Draw it on this case, or nowhere."""
         if shown is not self._shown:
             self._shown = shown
-            self._changed()
+            self._draw()
 
     def close(self) -> None:
         """Take it away."""
         for event in self._events:
-            event.disconnect(self._changed)
+            event.disconnect(self._draw)
         for name in self._NAMES:
             self._viewer.canvas.overlays.pop(name, None)
 
-    def _changed(self) -> None:
-        if not self._waiting:
-            self._waiting = True
-            self._stale.emit()
-
-    @Slot()
     def _draw(self) -> None:
-        self._waiting = False
-        if self._NAMES[0] not in self._viewer.canvas.overlays:
-            return  # closed in the meantime
         viewer, shown = self._viewer, self._shown
         visible = shown is not None and viewer.dims.ndisplay == 2
-        lines: list[tuple[tuple[float, float], tuple[float, float]]] = [((0, 0), (0, 0))] * 4
+        overlays = [viewer.canvas.overlays[name] for name in self._NAMES]
         if shown is not None and visible:
             away = place(viewer, shown) * shown.grid.spacing
             zoom, (height, width) = viewer.scene.camera.zoom, viewer.canvas.size
             down, right = (away[list(viewer.dims.order[-2:])] - np.asarray(viewer.scene.camera.center)[-2:]) * zoom
             down = -down if viewer.scene.camera.orientation2d[0] == "up" else down
             lines = crosshair(width / 2 + right, height / 2 + down, (width, height), zoom)
-        for name, ((x0, y0), (x1, y1)) in zip(self._NAMES, lines, strict=True):
-            overlay = viewer.canvas.overlays[name]
-            if visible:
+            for overlay, ((x0, y0), (x1, y1)) in zip(overlays, lines, strict=True):
                 overlay.position = ((y0, x0), (y1, x1))
-            overlay.visible = visible
+        for overlay in overlays:
+            if overlay.visible != visible:
+                overlay.visible = visible

@@ -44,6 +44,7 @@ class Keys:
             "X": controller.next_orientation,
             "H": controller.toggle_heatmap,
             "F": navigator.fade,
+            "D": navigator.toggle_bare,
             "W": navigator.next_window,
             "V": navigator.next_views,
             "PageDown": controller.next_case,

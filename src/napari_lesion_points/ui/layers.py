@@ -39,7 +39,7 @@ CANDIDATES = "Candidates"
 HEATMAP = "Heatmap"
 
 #: Diameters (mm) of the markers: circles around a lesion, and candidates that fit inside them. A candidate that waits
-#: for a verdict is a ring, so that what is to be judged can be seen in it.
+#: for a verdict is a thin ring, so that what is to be judged can be seen in it.
 _LESION_MM = 10.0
 _CANDIDATE_MM = 8.0
 
@@ -47,8 +47,19 @@ _CANDIDATE_MM = 8.0
 _ANY_SIZE = (0, 10000)
 
 _LESION_COLOR = "#00e5ff"
-_SYMBOLS = {Verdict.NONE: "ring", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
-_BORDERS = {Verdict.NONE: "white", Verdict.ACCEPTED: "#4caf50", Verdict.REJECTED: "#ff5252", Verdict.MOVED: "#ffb300"}
+_SYMBOLS = {Verdict.NONE: "disc", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
+_FACES = {
+    Verdict.NONE: "transparent",
+    Verdict.ACCEPTED: "#4caf50",
+    Verdict.REJECTED: "#ff5252",
+    Verdict.MOVED: "#ffb300",
+}
+
+#: Of existence, from purple to yellow: plasma without its darkest colours, which are lost on a dark image.
+EXISTENCE = Colormap(
+    [[0.42, 0.0, 0.66], [0.69, 0.16, 0.56], [0.88, 0.39, 0.38], [0.99, 0.65, 0.21], [0.94, 0.98, 0.13]],
+    name="existence",
+)
 
 #: Exactly transparent at 0, so that nothing predicted hides nothing; then magenta to yellow, as strong as it is sure.
 HEAT = Colormap(
@@ -286,7 +297,7 @@ def set_lesion_ids(layer: Points, ids: Sequence[str]) -> None:
 def show_candidates(
     viewer: Viewer, shown: DisplayedCase, candidates: Sequence[LesionPoint], threshold: float, layer: Points | None
 ) -> Points | None:
-    """Show a model's candidates: colour is existence on fixed limits 0-1, symbol and border are the verdict.
+    """Show a model's candidates: the border's colour is existence on fixed limits 0-1, symbol and face are the verdict.
 
     The layer is made with the first candidates; later ones, or none, replace what it holds.
     """
@@ -299,18 +310,19 @@ def show_candidates(
             name=CANDIDATES,
             features=_candidate_features([]),
             size=size,
-            face_color="existence",
-            face_colormap="plasma",
-            face_contrast_limits=(0, 1),
-            border_color="white",
-            border_width=0.08,
+            symbol="disc",
+            face_color="transparent",
+            border_color="existence",
+            border_colormap=EXISTENCE,
+            border_contrast_limits=(0, 1),
+            border_width=0.15,
             opacity=0.9,
             projection_mode="all",
             canvas_size_limits=_ANY_SIZE,
             text={"string": "{existence:.2f}", "size": 10, "color": "white", "anchor": "upper_left"},
             **shown.placement(),
         )
-        layer.face_colorbar.visible = True
+        layer.border_colorbar.visible = True
     with _refilled(layer):
         layer.current_size = size
         layer.data = shown.to_layer([p.world for p in candidates])
@@ -334,7 +346,7 @@ def set_candidates(layer: Points, candidates: Sequence[LesionPoint]) -> None:
     """Update verdicts of the candidates the layer was made with (same points, same order)."""
     layer.features = _candidate_features(candidates)
     layer.symbol = _symbols(candidates)
-    layer.border_color = _borders(candidates)
+    layer.face_color = _faces(candidates)
 
 
 def existence_of(candidates: Sequence[LesionPoint]) -> NDArray[np.floating]:
@@ -366,8 +378,8 @@ def _candidate_features(candidates: Sequence[LesionPoint]) -> pd.DataFrame:
 
 
 def _symbols(candidates: Sequence[LesionPoint]) -> list[str] | str:
-    return [_SYMBOLS[p.verdict] for p in candidates] or "ring"
+    return [_SYMBOLS[p.verdict] for p in candidates] or "disc"
 
 
-def _borders(candidates: Sequence[LesionPoint]) -> list[str] | str:
-    return [_BORDERS[p.verdict] for p in candidates] or "white"
+def _faces(candidates: Sequence[LesionPoint]) -> list[str] | str:
+    return [_FACES[p.verdict] for p in candidates] or "transparent"

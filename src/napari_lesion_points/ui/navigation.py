@@ -16,7 +16,7 @@ from napari_lesion_points.ui import canvas
 from napari_lesion_points.ui.painting import Mark, Picture, Sheet
 from napari_lesion_points.ui.planes import ORIENTATIONS, Content, Focus, View, companions, nearest_voxel, reach_mm
 from napari_lesion_points.ui.session import next_fade, next_views
-from napari_lesion_points.ui.windowing import dragged
+from napari_lesion_points.ui.windowing import PRESETS, dragged
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer, Points
@@ -50,6 +50,7 @@ class Navigator(QObject):
         self._viewer = controller.viewer
         self._shown: DisplayedCase | None = None
         self._watched: list[Layer] = []
+        self._hidden: list[Layer] = []
         controller.changed.connect(self._on_changed)
         controller.jumped.connect(self._on_jumped)
         self._viewer.dims.events.point.connect(self._on_moved)
@@ -88,6 +89,7 @@ class Navigator(QObject):
             self.changed.emit()
 
     def _on_jumped(self, world: tuple[float, float, float], close_up: bool) -> None:
+        self._uncover()
         if self._shown is not None:
             self.focus = self.focus.at(self._shown.to_layer([world])[0], close_up)
             self.changed.emit()
@@ -102,9 +104,14 @@ class Navigator(QObject):
         if controller.shown is not self._shown:
             self._shown = controller.shown
             self.focus = replace(self.focus, field_mm=None)
+        self._entitle()
         if self._watched != controller.scene.layers:
             self._watch(controller.scene.layers)
         self.changed.emit()
+
+    def _entitle(self) -> None:
+        sequence = self._controller.state.sequence
+        canvas.entitle(self._viewer, self.title(sequence) if self._shown is not None else "")
 
     def _watch(self, wanted: list[Layer]) -> None:
         """Listen to what napari's controls change in these layers."""
@@ -157,6 +164,12 @@ class Navigator(QObject):
         limits = dragged((float(low), float(high)), right, up, presets["auto"])
         self._controller.scene.windowing.own(sequence, limits, presets)
         layer.contrast_limits = limits
+        self._entitle()
+
+    def title(self, sequence: str) -> str:
+        """Return the name of a sequence, with that of its window when it is not the automatic one."""
+        window = self._controller.scene.windowing.chosen(sequence)
+        return sequence if window == PRESETS[0] else f"{sequence} · {window}"
 
     def next_window(self) -> None:
         """Show the sequence on the canvas with its next preset."""
@@ -176,6 +189,24 @@ class Navigator(QObject):
             heatmap.visible = True
             self._controller.set_heat_opacity(next_fade(state.heat_opacity))
 
+    def toggle_bare(self) -> None:
+        """Hide all that is drawn over the image, or show it again; it is back with the next jump in any case."""
+        if self._hidden:
+            self._uncover()
+            return
+        scene = self._controller.scene
+        over = (scene.lesions, scene.candidates, scene.heatmap)
+        self._hidden = [layer for layer in over if layer is not None and layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
+        self._controller.say("Only the image is shown. D brings points and heatmap back.")
+
+    def _uncover(self) -> None:
+        """Show what `toggle_bare` has hidden."""
+        hidden, self._hidden = self._hidden, []
+        for layer in hidden:
+            layer.visible = True
+
     # pictures --------------------------------------------------------------------------------------------------------
 
     def view(self, content: Content, size: tuple[float, float]) -> View | None:
@@ -194,8 +225,7 @@ class Navigator(QObject):
         if view is None or image is None:
             return None
         index = int(nearest_voxel(self.place, view.shape)[view.orientation.axis])
-        window = scene.windowing.chosen(content.sequence)
-        title = content.orientation.capitalize() if state.views == "planes" else content.sequence
+        planes = content.orientation != state.orientation
         marks = [
             mark
             for layer in (scene.lesions, scene.candidates)
@@ -207,10 +237,8 @@ class Navigator(QObject):
         sheets = [_sheet(image)]
         if scene.heatmap is not None and scene.heatmap.visible and scene.heatmap.opacity > 0:
             sheets.append(_sheet(scene.heatmap))
-        return Picture(
-            view, index, title if window == "auto" else f"{title} · {window}", tuple(sheets), tuple(marks),
-            (px, py, pz), accent,
-        )  # fmt: skip
+        title = content.orientation.capitalize() if planes else self.title(content.sequence)
+        return Picture(view, index, title, tuple(sheets), tuple(marks), (px, py, pz), accent)
 
 
 def _sheet(layer: Image) -> Sheet:

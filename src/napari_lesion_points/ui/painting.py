@@ -59,7 +59,7 @@ class Mark:
     at : (3,) float
         Voxel coordinates of the displayed grid.
     symbol : str
-        "disc", "ring", "star", "x" or "diamond".
+        "star", "x" or "diamond"; a ring for any other.
     diameter_mm : float
         Its size.
     face, border : (4,) int
@@ -154,12 +154,9 @@ def _paint_mark(painter: QPainter, mark: Mark, view: View, accent: QColor) -> No
     if mark.selected:
         painter.setPen(QPen(accent, 2))
         painter.drawEllipse(middle, radius + 3, radius + 3)
-    if mark.symbol in ("disc", "ring"):
-        painter.setPen(QPen(border, 2 if mark.symbol == "disc" else 5))
+    if mark.symbol not in ("star", "x", "diamond"):
+        painter.setPen(QPen(border, 2.5))
         painter.drawEllipse(middle, radius, radius)
-        if mark.symbol == "ring":
-            painter.setPen(QPen(face, 3))
-            painter.drawEllipse(middle, radius, radius)
     elif mark.symbol == "x":
         for color, thickness in ((border, 5), (face, 2)):
             painter.setPen(QPen(color, thickness))

@@ -34,6 +34,9 @@ _WHOLE = 0.9
 #: Half the gap of the crosshair: what lies at its centre is to be seen (mm, and at least pixels).
 _GAP_MM, _GAP_PIXELS = 7.0, 12.0
 
+#: The crosshair also leaves the edges (pixels) to the letters of the body's sides.
+_EDGE_PIXELS = 32.0
+
 #: Lengths (mm) of scale bars.
 _BARS_MM = (1, 2, 5, 10, 20, 50, 100)
 
@@ -171,13 +174,14 @@ def crosshair(
     """
     width, height = size
     gap = max(_GAP_MM * zoom, _GAP_PIXELS)
-    inside_x, inside_y = 0 <= x <= width, 0 <= y <= height
-    left = (0.0, x - gap) if inside_y and x > gap else (0.0, 0.0)
-    right = (x + gap, width) if inside_y and x + gap < width else (0.0, 0.0)
-    above = (0.0, y - gap) if inside_x and y > gap else (0.0, 0.0)
-    below = (y + gap, height) if inside_x and y + gap < height else (0.0, 0.0)
-    lines = [((a, y), (min(b, width), y)) for a, b in (left, right)]
-    return lines + [((x, a), (x, min(b, height))) for a, b in (above, below)]
+
+    def halves(at: float, long: float, inside: bool) -> list[tuple[float, float]]:
+        ends = ((_EDGE_PIXELS, min(at - gap, long - _EDGE_PIXELS)), (max(at + gap, _EDGE_PIXELS), long - _EDGE_PIXELS))
+        return [(a, b) if inside and a < b else (0.0, 0.0) for a, b in ends]
+
+    across = halves(x, width, 0 <= y <= height)
+    down = halves(y, height, 0 <= x <= width)
+    return [((a, y), (b, y)) for a, b in across] + [((x, a), (x, b)) for a, b in down]
 
 
 def tiling(count: int, width: float, height: float) -> tuple[int, int]:
