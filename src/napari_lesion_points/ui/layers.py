@@ -327,7 +327,7 @@ def show_candidates(
         layer.current_size = size
         layer.data = shown.to_layer([p.world for p in candidates])
         set_candidates(layer, candidates)
-        layer.text.translation = np.array([0, 1, 0.55 * _CANDIDATE_MM]) / shown.grid.spacing
+        layer.text.translation = 0.55 * _CANDIDATE_MM * np.array([0, 1, 1]) / shown.grid.spacing
         layer.shown = existence_of(candidates) >= threshold
     layer.scale = shown.grid.spacing
     layer.editable = False  # after every filling: napari lets rows be edited again

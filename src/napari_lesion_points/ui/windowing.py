@@ -66,13 +66,13 @@ def preset_limits(data: NDArray[np.generic], name: str) -> dict[str, Limits]:
     head = sample[contrast > 0.05 * reach]
     if reach == 0 or head.size < 2:
         return dict.fromkeys(PRESETS, (background, background + 1))
-    wanted = [0.005, 0.01, 0.25, 0.5, 0.75, 0.997, 0.9995]
-    lowest, low, quarter, median, most, high, highest = (float(q) for q in np.quantile(head, wanted))
+    wanted = [0.005, 0.01, 0.1, 0.5, 0.75, 0.997, 0.9995]
+    lowest, low, tenth, median, most, high, highest = (float(q) for q in np.quantile(head, wanted))
     bright = meaning(name) != "T1w"
     quarter_width = (high - low) / 4
     limits = {
         "auto": (low, high),
-        "lesion": (quarter, highest) if bright else (lowest, most),
+        "lesion": (tenth, highest) if bright else (lowest, most),
         "narrow": (median - quarter_width, median + quarter_width),
         "wide": (float(sample.min()), float(sample.max())),
     }
