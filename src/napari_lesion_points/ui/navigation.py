@@ -257,7 +257,7 @@ def _marks(layer: Points, view: View, index: int, margin_mm: float) -> list[Mark
         return []
     away_mm = np.abs(layer.data[:, axis] - index) * view.spacing[axis]
     rows = np.flatnonzero((away_mm <= reach_mm(margin_mm, view.spacing[axis])) & np.asarray(layer.shown, dtype=bool))
-    texts: Any = layer.text.values if layer.text.visible and layer.text.values.size == len(layer.data) else None
+    texts: Any = layer.text.values if layer.text.visible and layer.text.values.shape == (len(layer.data),) else None
     marks = []
     for row in rows:
         x, y, z = (float(v) for v in layer.data[row])
