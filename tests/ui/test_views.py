@@ -293,7 +293,7 @@ def test_keys_fade_the_heatmap_and_bare_the_image(viewing: Any) -> None:
     viewing.key(Qt.Key.Key_H)
     assert tint() > 0
     viewing.key(Qt.Key.Key_D)
-    assert not (scene.heatmap.visible or scene.candidates.visible or scene.lesions.visible)
+    assert not any(layer.visible for layer in (scene.heatmap, scene.candidates, scene.lesions))
     viewing.key(Qt.Key.Key_S)  # the next candidate: nobody judges what they cannot see
     assert scene.heatmap.visible
     assert scene.candidates.visible

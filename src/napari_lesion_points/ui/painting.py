@@ -190,7 +190,7 @@ def _paint_scale_bar(painter: QPainter, view: View) -> None:
 
 def _paint_words(painter: QPainter, picture: Picture) -> None:
     width, height = picture.view.size
-    left, right, top, bottom = picture.view.orientation.letters
+    left, right, top, bottom = tuple(picture.view.orientation.letters)
     center = Qt.AlignmentFlag.AlignHCenter
     for letter, x, y, align in (
         (left, 5, height / 2, Qt.AlignmentFlag.AlignLeft), (right, width - 5, height / 2, Qt.AlignmentFlag.AlignRight),

@@ -124,7 +124,7 @@ def slice_of(data: NDArray[np.generic], orientation: Orientation, index: int) ->
     >>> slice_of(data, ORIENTATIONS["coronal"], 0).tolist()
     [[4, 5], [0, 1]]
     """
-    picture = np.moveaxis(data, orientation.axis, 0)[index]
+    picture: NDArray[np.generic] = np.moveaxis(data, orientation.axis, 0)[index]
     return picture[::-1] if orientation.up else picture
 
 
