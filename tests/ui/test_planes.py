@@ -12,6 +12,7 @@ from napari_lesion_points.ui.planes import (
     Content,
     Focus,
     View,
+    close_up_mm,
     companions,
     crosshair,
     nearest_voxel,
@@ -148,11 +149,15 @@ def test_tiles_are_as_large_as_can_be(rng: np.random.Generator) -> None:
 
 def test_a_jump_looks_closer_only_at_whole_slices() -> None:
     whole = Focus((0.0, 0.0, 0.0))
-    close = whole.at((4, 5, 6), close_up=True)
+    close = whole.at((4, 5, 6), 90.0)
     assert close.center == (4.0, 5.0, 6.0)
     assert close.field_mm == 90.0
-    assert whole.at((4, 5, 6), close_up=False).field_mm is None
-    assert Focus((0.0, 0.0, 0.0), 33.0).at((4, 5, 6), close_up=True).field_mm == 33.0
+    assert whole.at((4, 5, 6), None).field_mm is None
+    assert Focus((0.0, 0.0, 0.0), 33.0).at((4, 5, 6), 90.0).field_mm == 33.0
+
+
+def test_a_close_up_is_closer_than_the_whole_of_a_small_volume() -> None:
+    assert close_up_mm((14, 50, 44), (4.0, 1.0, 1.25)) == pytest.approx(0.6 * 56)
 
 
 def test_the_panes_follow_a_crosshair_that_leaves_them() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_lesion_points.ui.planes import CLOSE_UP_MM, ORIENTATIONS, crosshair, nearest_voxel, reach_mm, shows_whole
+from napari_lesion_points.ui.planes import ORIENTATIONS, close_up_mm, crosshair, nearest_voxel, reach_mm, shows_whole
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -75,7 +75,7 @@ def jump(viewer: Viewer, shown: DisplayedCase, world: tuple[float, float, float]
     at = shown.to_layer([world])[0]
     go(viewer, shown, at)
     if close_up and _whole(viewer, shown):
-        viewer.scene.camera.zoom = min(viewer.canvas.size) / CLOSE_UP_MM
+        viewer.scene.camera.zoom = min(viewer.canvas.size) / close_up_mm(shown.grid.shape, shown.grid.spacing)
     center(viewer, shown, at)
 
 

@@ -14,7 +14,16 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_lesion_points.ui import canvas
 from napari_lesion_points.ui.painting import Mark, Picture, Sheet
-from napari_lesion_points.ui.planes import ORIENTATIONS, Content, Focus, View, companions, nearest_voxel, reach_mm
+from napari_lesion_points.ui.planes import (
+    ORIENTATIONS,
+    Content,
+    Focus,
+    View,
+    close_up_mm,
+    companions,
+    nearest_voxel,
+    reach_mm,
+)
 from napari_lesion_points.ui.session import next_fade, next_views
 from napari_lesion_points.ui.windowing import PRESETS, dragged
 
@@ -91,7 +100,8 @@ class Navigator(QObject):
     def _on_jumped(self, world: tuple[float, float, float], close_up: bool) -> None:
         self._uncover()
         if self._shown is not None:
-            self.focus = self.focus.at(self._shown.to_layer([world])[0], close_up)
+            field = close_up_mm(self._shown.grid.shape, self._shown.grid.spacing) if close_up else None
+            self.focus = self.focus.at(self._shown.to_layer([world])[0], field)
             self.changed.emit()
 
     def _on_moved(self) -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-#: Shorter side (mm) of the view of one lesion: the lesion large, and enough around it to know where one is.
-CLOSE_UP_MM = 90.0
+#: Shorter side (mm) of the view of one lesion: the lesion large, and enough around it to know where one is. At most
+#: this share of the volume's longest side, for volumes that are small themselves.
+_CLOSE_UP_MM, _CLOSE_UP_SHARE = 90.0, 0.6
 
 #: The least that a pane shows (mm): a small lesion fills it.
 _LEAST_MM = 12.0
@@ -141,6 +142,18 @@ def nearest_voxel(voxel: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.intp]:
     return np.clip(np.round(np.asarray(voxel, dtype=float)), 0, np.array(shape) - 1).astype(np.intp)
 
 
+def close_up_mm(shape: ArrayLike, spacing: ArrayLike) -> float:
+    """Return how much (mm) the shorter side of a view of one lesion shows, in a grid of this shape and spacing (3,).
+
+    Examples
+    --------
+    >>> close_up_mm((182, 218, 182), (1.0, 1.0, 1.0))
+    90.0
+    """
+    longest = float((np.asarray(shape) * np.asarray(spacing, dtype=float)).max())
+    return min(_CLOSE_UP_MM, _CLOSE_UP_SHARE * longest)
+
+
 def shows_whole(extent_mm: ArrayLike, canvas: ArrayLike, zoom: float) -> bool:
     """Whether a canvas (height, width: pixels) at a zoom (pixels per mm) shows all of a slice (height, width: mm)."""
     seen = np.asarray(canvas, dtype=float) / zoom
@@ -215,10 +228,9 @@ class Focus:
     center: tuple[float, float, float]
     field_mm: float | None = None
 
-    def at(self, voxel: ArrayLike, close_up: bool) -> Focus:
-        """Look at a voxel; with `close_up`, whole slices give way to a close-up."""
-        field = CLOSE_UP_MM if close_up and self.field_mm is None else self.field_mm
-        return Focus(_triple(voxel), field)
+    def at(self, voxel: ArrayLike, close_up_mm: float | None) -> Focus:
+        """Look at a voxel; whole slices give way to `close_up_mm`, if that is given."""
+        return Focus(_triple(voxel), close_up_mm if self.field_mm is None else self.field_mm)
 
     def following(self, place: ArrayLike, spacing: ArrayLike) -> Focus:
         """Stay, unless a place (voxel) has left what is in view; then look at it."""
