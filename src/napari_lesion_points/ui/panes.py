@@ -112,12 +112,12 @@ class PanesPanel(QWidget):
         self.sequences = button(
             "Sequences", lambda: navigator.set_views("sequences"), "The other sequences at the same place (V)", True
         )
-        self.window = button("Window (W)", navigator.next_window, "Next window of the sequence on the canvas")
+        self.next_window = button("Window (W)", navigator.next_window, "Next window of the sequence on the canvas")
         self.setMinimumWidth(200)
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setSpacing(2)
-        choice = row(self.planes, self.sequences, QLabel(), self.window)
+        choice = row(self.planes, self.sequences, QLabel(), self.next_window)
         choice.setStretch(2, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 4)
