@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -219,6 +221,30 @@ def test_the_end_of_the_session_leaves_napari_as_it_was(viewing: Any) -> None:
     assert "Views" not in docks(viewing)
     assert {"layer list", "layer controls"} <= docks(viewing)
     assert not [name for name in viewing.viewer.canvas.overlays if "lesion" in name]
+
+
+_CLOSE_WINDOW = """
+import sys
+from pathlib import Path
+from qtpy.QtWidgets import QApplication
+from napari_lesion_points.ui import staging
+from napari_lesion_points.ui.app import open_window
+window = open_window(Path(sys.argv[1]))
+staging.resize(window)
+staging.show_case(window)
+print(window.dock.views.panel.isVisible())
+window.viewer.close()
+QApplication.processEvents()
+print(window.dock.controller.closed)
+"""
+
+
+def test_a_window_closed_with_its_panes_ends_in_peace(dataset: Any) -> None:
+    command = [sys.executable, "-c", _CLOSE_WINDOW, str(dataset)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split() == ["True", "True"], answer.stderr
+    assert "Error" not in answer.stderr
 
 
 def test_a_small_window_shows_no_panes_unasked(reading: Any) -> None:

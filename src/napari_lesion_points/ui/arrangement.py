@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+    from napari_lesion_points.ui.panes import PanesPanel
 
 DOCK_NAME = "Views"
 
@@ -30,13 +33,14 @@ class Arrangement(QObject):
 
     closed_by_user = Signal()
 
-    def __init__(self, viewer: Viewer, panel: QWidget) -> None:
+    def __init__(self, viewer: Viewer, panel: PanesPanel) -> None:
         super().__init__()
         self._viewer = viewer
         self._panel = panel
         self._dock: QDockWidget | None = None
         self._hidden: list[tuple[QDockWidget, int]] = []
         self._acting = False
+        panel.removed.connect(self._removed)
 
     @property
     def visible(self) -> bool:
@@ -58,7 +62,6 @@ class Arrangement(QObject):
                 self._panel, name=DOCK_NAME, area="left", add_vertical_stretch=False
             )
             self._dock.toggleViewAction().toggled.connect(self._toggled)
-            self._dock.destroyed.connect(self._destroyed)
         window = self._dock.window()
         self._hidden = [
             (dock, dock.height()) for dock in window.findChildren(QDockWidget)
@@ -86,11 +89,12 @@ class Arrangement(QObject):
         self._acting = False
 
     def close(self) -> None:
-        """Take the panel away for good."""
-        if self._dock is not None:
+        """Take the panel away for good; nothing is left to do when its window is gone."""
+        dock, self._dock = self._dock, None
+        if dock is not None and isalive(dock):
+            self._acting = True
+            dock.hide()
             self.hide()
-            dock, self._dock = self._dock, None
-            dock.destroyed.disconnect(self._destroyed)
             self._viewer.window.remove_dock_widget(dock)
 
     def _toggled(self, shown: bool) -> None:
@@ -98,8 +102,9 @@ class Arrangement(QObject):
             self.hide()
             self.closed_by_user.emit()
 
-    def _destroyed(self) -> None:
-        """Go on without the dock that napari's close button has destroyed; the panel itself is alive."""
-        self._dock = None
-        self.hide()
-        self.closed_by_user.emit()
+    def _removed(self) -> None:
+        """Go on without the dock that napari's close button destroys; the panel itself stays."""
+        if self._dock is not None:
+            self._dock = None
+            self.hide()
+            self.closed_by_user.emit()

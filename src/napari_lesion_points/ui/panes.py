@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QPointF, QSize, Qt
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt, Signal
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -101,7 +101,15 @@ class Pane(QWidget):
 
 
 class PanesPanel(QWidget):
-    """The panes, and the choice of what they show."""
+    """The panes, and the choice of what they show.
+
+    Attributes
+    ----------
+    removed : Signal()
+        It was taken out of the window.
+    """
+
+    removed = Signal()
 
     def __init__(self, navigator: Navigator) -> None:
         super().__init__()
@@ -144,6 +152,12 @@ class PanesPanel(QWidget):
         for pane, content in zip(self.panes, contents, strict=False):
             pane.content = content
             pane.update()
+
+    def event(self, event: QEvent) -> bool:
+        """Tell when napari's button has closed the panel for good; a window that goes as a whole does not."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.removed.emit()
+        return bool(super().event(event))
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 (Qt's name)
         """Lay the panes out anew."""
