@@ -61,6 +61,12 @@ def rows() -> Iterator[Row]:
             f"median {slider[key]:.1f} ms, worst {slider[f'{key}_worst']:.1f} ms",
             f"{slider['bare']:.1f} ms (the same window drawn again, unchanged)",
         )  # fmt: skip
+    candidate = _run("candidate")
+    yield Row(
+        "window", "the next candidate of a review, four 1 mm sequences, in the image and two panes; median",
+        candidate["median"], "ms", 100, "at most", f"95th percentile {candidate['p95']:.0f} ms",
+        f"{candidate['bare']:.1f} ms (the same window drawn again, unchanged)",
+    )  # fmt: skip
     follow = _run("follow")
     yield Row(
         "window", "from the end of a fine-tuning to the open case's new candidates on screen", follow["seconds"],
@@ -172,6 +178,38 @@ def slider() -> Figures:
         figures |= {name: statistics.median(taken), f"{name}_p95": float(np.percentile(taken, 95))}
         figures[f"{name}_worst"] = max(taken)
     return figures
+
+
+def candidate() -> Figures:
+    """Go on to the next candidate, 40 times; a step ends when image, panes and dock are drawn."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write_study(Path(folder), 1, *FULL)
+        window = _window(Path(folder))
+        _propose(window, 60)
+        window.dock.show_tab("Review")
+        _idle(1.0)
+        if window.dock.controller.state.views != "planes":
+            raise RuntimeError("the panes are not there")
+        taken, bare = [], []
+        for _ in range(40):
+            before = tuple(window.viewer.dims.point)
+            started = time.perf_counter()
+            window.dock.desk.skip()
+            _drawn()  # the counters, and what brings the view to the candidate
+            _drawn()
+            taken.append(1000 * (time.perf_counter() - started))
+            if tuple(window.viewer.dims.point) == before:
+                raise RuntimeError("the view did not move")
+            _idle(0.05)
+            started = time.perf_counter()
+            window.viewer.window._qt_viewer.canvas.native.update()
+            _drawn()
+            bare.append(1000 * (time.perf_counter() - started))
+            _idle(0.05)
+        window.close()
+    return {
+        "median": statistics.median(taken), "p95": float(np.percentile(taken, 95)), "bare": statistics.median(bare),
+    }  # fmt: skip
 
 
 def follow() -> Figures:
@@ -488,7 +526,7 @@ def _run(measurement: str) -> Figures:
 def main() -> None:
     """Run the measurement that the command line names; `stall` takes its span in seconds."""
     measurements: dict[str, Callable[..., Figures]] = {
-        f.__name__: f for f in (imported, dock, case, slider, follow, stall)
+        f.__name__: f for f in (imported, dock, case, slider, candidate, follow, stall)
     }
     name, *numbers = sys.argv[1:]
     print(json.dumps(measurements[name](*map(float, numbers))))

@@ -13,7 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_lesion_points.ui.dock import LesionPointsDock
-from napari_lesion_points.ui.layers import ORIENTATIONS
+from napari_lesion_points.ui.planes import ORIENTATIONS
 
 CASES = ("sub-01", "sub-02", "sub-03")
 SHAPE = (44, 50, 14)

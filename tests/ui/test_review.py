@@ -71,7 +71,7 @@ def test_one_key_each_for_accept_reject_skip_and_back(reviewing: Any) -> None:
     assert [(p.id, p.origin, p.reader) for p in stored] == [("b", Origin.MODEL, "maria")]
     np.testing.assert_allclose(stored[0].world, world((30, 30, 9)))
     layer = reviewing.controller.scene.candidates
-    assert [str(s) for s in layer.symbol] == ["ring", "star", "x"]
+    assert [str(s) for s in layer.symbol] == ["disc", "star", "x"]
     assert list(layer.features["verdict"]) == ["", "accepted", "rejected"]
 
 
@@ -181,8 +181,8 @@ def test_a_thousand_candidates_are_filtered_without_delay(reading: Any, rng: np.
 def test_candidates_read_without_colour(reviewing: Any) -> None:
     layer = reviewing.controller.scene.candidates
     assert list(layer.text.values) == ["0.95", "0.55", "0.20"]
-    assert layer.face_contrast_limits == (0, 1)
-    assert layer.face_colorbar.visible
+    assert layer.border_contrast_limits == (0, 1)
+    assert layer.border_colorbar.visible
 
 
 def test_the_queue_of_this_case_follows_the_case(reviewing: Any) -> None:

@@ -22,7 +22,8 @@ from napari_lesion_points.core.records import LesionPoint
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, row
 from napari_lesion_points.ui.jobs import JobControl
-from napari_lesion_points.ui.layers import ORIENTATIONS
+from napari_lesion_points.ui.navigation import Navigator
+from napari_lesion_points.ui.planes import ORIENTATIONS
 from napari_lesion_points.ui.session import Screen, position
 
 _TOOLS = (
@@ -35,7 +36,7 @@ _TOOLS = (
 class AnnotatePanel(Section):
     """Where lesions are clicked: everything around the clicking itself, which happens on the image."""
 
-    def __init__(self, controller: Controller, jobs: JobControl) -> None:
+    def __init__(self, controller: Controller, jobs: JobControl, navigator: Navigator) -> None:
         super().__init__()
         self._controller = controller
         self._points: tuple[LesionPoint, ...] = ()
@@ -51,6 +52,9 @@ class AnnotatePanel(Section):
             for member in buttons.values():
                 group.addButton(member)
             self._groups.append(group)
+        self.panes = button(
+            "Panes (V)", navigator.next_views, "Other planes beside the image, other sequences, none", True
+        )
         self.sequence = QComboBox()
         self.sequence.setToolTip("Image sequence; next one: C")
         self.sequence.setMinimumContentsLength(8)
@@ -89,7 +93,7 @@ class AnnotatePanel(Section):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.addWidget(QLabel("View"), 0, 0)
-        grid.addLayout(row(*self.views.values()), 0, 1)
+        grid.addLayout(row(*self.views.values(), self.panes), 0, 1)
         grid.addWidget(QLabel("Tool"), 1, 0)
         grid.addLayout(row(*self.tools.values()), 1, 1)
         grid.addWidget(QLabel("Image"), 2, 0)
@@ -114,6 +118,7 @@ class AnnotatePanel(Section):
         state = screen.state
         for name, member in self.views.items():
             member.setChecked(name == state.orientation)
+        self.panes.setChecked(bool(state.views))
         mode = str(self._controller.editor.layer.mode) if self._controller.editor is not None else ""
         for name, member in self.tools.items():
             member.setEnabled(screen.case_ready)

@@ -37,7 +37,8 @@ def _simulate() -> list[tuple[Any, dict[str, Any], str]]:
     from napari_lesion_points.core.geometry import DISPLAY_AXES
     from napari_lesion_points.core.phantom import simulate_patient
     from napari_lesion_points.store.anatomy import load_anatomy
-    from napari_lesion_points.ui.layers import contrast_limits, sequence_order
+    from napari_lesion_points.ui.layers import sequence_order
+    from napari_lesion_points.ui.windowing import preset_limits
 
     phantom = simulate_patient(load_anatomy(), _SAMPLE_SEED)
     data: list[tuple[Any, dict[str, Any], str]] = []
@@ -45,7 +46,7 @@ def _simulate() -> list[tuple[Any, dict[str, Any], str]]:
     for name in reversed(sequence_order(tuple(phantom.sequences))):
         volume = phantom.sequences[name].reoriented(DISPLAY_AXES)
         placement = {"scale": tuple(volume.grid.spacing), "units": ("mm",) * 3, "axis_labels": tuple(DISPLAY_AXES)}
-        limits = contrast_limits(volume.data)
+        limits = preset_limits(volume.data, name)["auto"]
         data.append((volume.data, {"name": name, "colormap": "gray", "contrast_limits": limits, **placement}, "image"))
     centers = volume.grid.to_voxel(phantom.centers_world)
     data.append((centers, {"name": "True lesions", "size": 4, "face_color": "transparent", **placement}, "points"))

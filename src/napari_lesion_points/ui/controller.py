@@ -16,9 +16,10 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint
 from napari_lesion_points.errors import LesionPointsError
-from napari_lesion_points.ui import layers
+from napari_lesion_points.ui import canvas, layers
 from napari_lesion_points.ui.editing import LesionEditor
 from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, load_heatmap
+from napari_lesion_points.ui.planes import ORIENTATIONS
 from napari_lesion_points.ui.scene import Scene
 from napari_lesion_points.ui.session import Notice, Screen, State, resolve
 from napari_lesion_points.ui.undo import UndoStack
@@ -42,12 +43,15 @@ class Controller(QObject):
         What the dock shows has changed.
     walked : Signal(Change)
         A change was undone or redone.
+    jumped : Signal(tuple, bool)
+        The view went to a world point (mm); whether for a close look.
     shown : DisplayedCase or None
         The case on screen.
     """
 
     changed = Signal(object)
     walked = Signal(object)
+    jumped = Signal(tuple, bool)
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -156,7 +160,7 @@ class Controller(QObject):
         self.state = State(
             tab=self.state.tab, orientation=self.state.orientation, margin_mm=self.state.margin_mm,
             threshold=self.state.threshold, heat_opacity=self.state.heat_opacity,
-            devices=self.state.devices, job=self.state.job,
+            views=self.state.views, devices=self.state.devices, job=self.state.job,
         )  # fmt: skip
 
     def refresh(self, **changes: Any) -> None:
@@ -241,10 +245,10 @@ class Controller(QObject):
         self.shown = shown
         self.editor = LesionEditor(self.viewer, shown, lesions, points, self._reader, self.commit, self.say)
         lesions.events.mode.connect(self._mode_changed)
-        layers.orient(self.viewer, self.state.orientation)
-        layers.set_margin(self.viewer, self.state.margin_mm)
+        canvas.orient(self.viewer, self.state.orientation)
+        canvas.set_margin(self.viewer, shown, self.state.margin_mm)
         middle = shown.grid.to_world([(n - 1) / 2 for n in shown.grid.shape])[0]
-        layers.jump(self.viewer, shown, (float(middle[0]), float(middle[1]), float(middle[2])))
+        canvas.jump(self.viewer, shown, (float(middle[0]), float(middle[1]), float(middle[2])))
         self.viewer.reset_view()
         overlay = self.viewer.canvas.overlays.scale_bar
         overlay.visible = True
@@ -309,12 +313,13 @@ class Controller(QObject):
 
     def set_orientation(self, orientation: str) -> None:
         """Show axial, coronal or sagittal slices."""
-        layers.orient(self.viewer, orientation)
+        if self.shown is not None:
+            canvas.turn(self.viewer, self.shown, orientation)
         self.update(orientation=orientation)
 
     def next_orientation(self) -> None:
         """Go on to the next of the three orientations."""
-        names = list(layers.ORIENTATIONS)
+        names = list(ORIENTATIONS)
         self.set_orientation(names[(names.index(self.state.orientation) + 1) % len(names)])
 
     def set_sequence(self, name: str) -> None:
@@ -342,7 +347,8 @@ class Controller(QObject):
 
     def set_margin(self, margin_mm: float) -> None:
         """Show points this far before and behind the slice."""
-        layers.set_margin(self.viewer, margin_mm)
+        if self.shown is not None:
+            canvas.set_margin(self.viewer, self.shown, margin_mm)
         self.update(margin_mm=margin_mm)
 
     def set_threshold(self, threshold: float) -> None:
@@ -351,10 +357,11 @@ class Controller(QObject):
             layers.set_threshold(self.scene.candidates, self.state.candidates, threshold)
         self.update(threshold=threshold)
 
-    def jump(self, world: tuple[float, float, float]) -> None:
-        """Show the place of a point."""
+    def jump(self, world: tuple[float, float, float], close_up: bool = False) -> None:
+        """Show the place of a point (world mm); `close_up` as in `canvas.jump`."""
         if self.shown is not None:
-            layers.jump(self.viewer, self.shown, world)
+            canvas.jump(self.viewer, self.shown, world, close_up)
+            self.jumped.emit(world, close_up)
 
     # edits -----------------------------------------------------------------------------------------------------------
 

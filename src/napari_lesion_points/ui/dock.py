@@ -1,22 +1,23 @@
-"""The one dock widget: study and cases above, six tabs, and a line that says what happened and what to do."""
+"""The one dock widget: study and cases above, tabs, and a line that says what happened and what to do."""
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.annotate import AnnotatePanel
+from napari_lesion_points.ui.canvas import clear_letters
 from napari_lesion_points.ui.cases import CasesPanel
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import MessageLine
 from napari_lesion_points.ui.exchange_panel import ExchangePanel
 from napari_lesion_points.ui.jobs import JobControl, Runner, run_spec
 from napari_lesion_points.ui.keys import Keys
-from napari_lesion_points.ui.layers import clear_letters
 from napari_lesion_points.ui.painting import PaintDesk
 from napari_lesion_points.ui.predict import PredictPanel
 from napari_lesion_points.ui.readers import ReadersDesk
@@ -26,6 +27,7 @@ from napari_lesion_points.ui.reviewing import ReviewDesk
 from napari_lesion_points.ui.segment_panel import SegmentPanel
 from napari_lesion_points.ui.session import TABS, Screen
 from napari_lesion_points.ui.train_panel import TrainPanel
+from napari_lesion_points.ui.views import Views
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -53,8 +55,9 @@ class LesionPointsDock(QWidget):
         self.desk = ReviewDesk(self.controller)
         self.readers_desk = ReadersDesk(self.controller)
         self.painting = PaintDesk(self.controller, self.jobs)
+        self.views = Views(self.controller, self)
         self.cases = CasesPanel(self.controller)
-        self.annotate = AnnotatePanel(self.controller, self.jobs)
+        self.annotate = AnnotatePanel(self.controller, self.jobs, self.views.navigator)
         self.train = TrainPanel(self.controller, self.jobs)
         self.predict = PredictPanel(self.controller, self.jobs)
         self.review = ReviewPanel(self.controller, self.desk)
@@ -90,13 +93,14 @@ class LesionPointsDock(QWidget):
         layout.addWidget(splitter, 1)
         layout.addWidget(self.message)
         self.setMinimumWidth(340)
-        self.keys = Keys(self.controller, self.desk, self.readers_desk, self.painting, self)
+        self.keys = Keys(self.controller, self.desk, self.readers_desk, self.painting, self.views.navigator, self)
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._docked = False
-        self.close_session = partial(_end, self.controller, self.jobs, self.desk, self.painting, self.keys)
+        parts = self.jobs, self.desk, self.painting, self.keys, self.views
+        self.close_session = partial(_end, self.controller, parts)
         # Not a method: Qt calls none of an object that is being destroyed.
         self.destroyed.connect(lambda _=None, end=self.close_session: end())
         application, itself = QApplication.instance(), weakref.ref(self)
@@ -144,12 +148,14 @@ def _end_of(dock: LesionPointsDock | None) -> None:
         dock.close_session()
 
 
-def _end(controller: Controller, jobs: JobControl, desk: ReviewDesk, painting: PaintDesk, keys: Keys) -> None:
+class _Part(Protocol):
+    def close(self) -> None: ...
+
+
+def _end(controller: Controller, parts: Iterable[_Part]) -> None:
     """Stop what runs, unbind keys, and let go of the study. Safe to call twice, and when the widgets are gone."""
     if not controller.closed:
-        jobs.close()
-        desk.close()
-        painting.close()
-        keys.close()
+        for part in parts:
+            part.close()
         clear_letters(controller.viewer)
         controller.close()

@@ -28,6 +28,8 @@ _SLIP_PIXELS = 4.0
 #: A press this close (pixels) to a point's centre grabs it; farther away it adds a neighbour, even inside its circle.
 _GRAB_PIXELS = 8.0
 
+_LEFT = 1
+
 #: In 3D a place on the screen is a line through the image.
 FLAT_ONLY = "Switch back to the 2D view to place points."
 
@@ -71,6 +73,7 @@ class LesionEditor:
         self._say = say
         self._syncing = False
         self._on_point = False
+        self._foreign = False  # a button is down that means something else: the window, for one
         self.layer = layer
         self.layer.mouse_drag_callbacks.append(self._drag)
         self.layer.events.data.connect(self._on_data)
@@ -113,6 +116,9 @@ class LesionEditor:
 
     def _compare(self) -> None:
         """Store how the layer differs from the stored points, and show what is stored then."""
+        if self._foreign:
+            self.show(self._points)
+            return
         stored = {p.id: p for p in self._points}
         ids = layers.lesion_ids(self.layer)
         world = self._shown.to_world(self.layer.data)
@@ -196,6 +202,13 @@ class LesionEditor:
     def _drag(self, layer: Points, event: Any) -> Iterator[None]:
         """In add mode, let an existing point be dragged instead of adding another one on top of it."""
         self._on_point = False
+        if event.button != _LEFT:
+            self._foreign = True
+            yield
+            while event.type == "mouse_move":
+                yield
+            self._foreign = False
+            return
         if str(layer.mode) != "add":
             return
         row = layer.get_value(

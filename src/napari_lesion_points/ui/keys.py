@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from napari.utils.key_bindings import KeymapProvider
 
     from napari_lesion_points.ui.controller import Controller
-    from napari_lesion_points.ui.readers import ReadersDesk
+    from napari_lesion_points.ui.navigation import Navigator
     from napari_lesion_points.ui.painting import PaintDesk
+    from napari_lesion_points.ui.readers import ReadersDesk
     from napari_lesion_points.ui.reviewing import ReviewDesk
     from napari_lesion_points.ui.session import Screen
 
@@ -30,14 +31,20 @@ class Keys:
 
     Parameters
     ----------
-    controller, desk, readers, painting
+    controller, desk, readers, painting, navigator
         What the keys do.
     dock : QWidget
         The same keys work when the dock has the keyboard.
     """
 
     def __init__(
-        self, controller: Controller, desk: ReviewDesk, readers: ReadersDesk, painting: PaintDesk, dock: QWidget
+        self,
+        controller: Controller,
+        desk: ReviewDesk,
+        readers: ReadersDesk,
+        painting: PaintDesk,
+        navigator: Navigator,
+        dock: QWidget,
     ) -> None:
         self._controller = controller
         self._painting = painting
@@ -47,6 +54,10 @@ class Keys:
             "C": controller.next_sequence,
             "X": controller.next_orientation,
             "H": controller.toggle_heatmap,
+            "F": navigator.fade,
+            "D": navigator.toggle_bare,
+            "W": navigator.next_window,
+            "V": navigator.next_views,
             "PageDown": controller.next_case,
             "PageUp": controller.previous_case,
         }

@@ -22,6 +22,7 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 
 from napari_lesion_points.core.records import LesionPoint, Verdict
+from napari_lesion_points.ui.windowing import Limits, preset_limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,30 +38,28 @@ LESIONS = "Lesions"
 CANDIDATES = "Candidates"
 HEATMAP = "Heatmap"
 
-#: Array axis that is sliced, then the displayed ones (vertical, horizontal); whether the vertical axis grows upwards;
-#: letters at the left, right, top and bottom of the picture. All three are radiological: the patient's left, or the
-#: back of the head, is on the right-hand side.
-ORIENTATIONS: dict[str, tuple[tuple[int, int, int], bool, str]] = {
-    "axial": ((0, 1, 2), False, "RLAP"),
-    "coronal": ((1, 0, 2), True, "RLSI"),
-    "sagittal": ((2, 0, 1), True, "APSI"),
-}
-_SIDES = ("middle_left", "middle_right", "top_center", "bottom_center")
-
 #: Diameters (mm) of the markers: circles around a lesion, and candidates that fit inside them. A candidate that waits
-#: for a verdict is a ring, so that what is to be judged can be seen in it.
+#: for a verdict is a thin ring, so that what is to be judged can be seen in it.
 _LESION_MM = 10.0
 _CANDIDATE_MM = 8.0
-
-#: Voxels that contrast limits are taken from: percentile 99.7 is then still that of hundreds of voxels of the head.
-_SAMPLE = 250_000
 
 #: A smallest size on the screen would also show the invisible point that napari draws when a slice holds none.
 _ANY_SIZE = (0, 10000)
 
 _LESION_COLOR = "#00e5ff"
-_SYMBOLS = {Verdict.NONE: "ring", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
-_BORDERS = {Verdict.NONE: "white", Verdict.ACCEPTED: "#4caf50", Verdict.REJECTED: "#ff5252", Verdict.MOVED: "#ffb300"}
+_SYMBOLS = {Verdict.NONE: "disc", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
+_FACES = {
+    Verdict.NONE: "transparent",
+    Verdict.ACCEPTED: "#4caf50",
+    Verdict.REJECTED: "#ff5252",
+    Verdict.MOVED: "#ffb300",
+}
+
+#: Of existence, from purple to yellow: plasma without its darkest colours, which are lost on a dark image.
+EXISTENCE = Colormap(
+    [[0.42, 0.0, 0.66], [0.69, 0.16, 0.56], [0.88, 0.39, 0.38], [0.99, 0.65, 0.21], [0.94, 0.98, 0.13]],
+    name="existence",
+)
 
 #: Exactly transparent at 0, so that nothing predicted hides nothing; then magenta to yellow, as strong as it is sure.
 HEAT = Colormap(
@@ -88,8 +87,8 @@ class DisplayedCase:
         The displayed grid, axes `DISPLAY_AXES`.
     volumes : mapping of str to Volume
         Sequences on that grid; the first is shown first.
-    limits : mapping of str to (float, float)
-        Contrast limits of each sequence.
+    windows : mapping of str to mapping of str to (float, float)
+        Limits of each preset (`windowing.PRESETS`) of each sequence.
     notes : tuple of str
         What was done to the files on loading, for the user.
     """
@@ -97,7 +96,7 @@ class DisplayedCase:
     case: str
     grid: Grid
     volumes: Mapping[str, Volume]
-    limits: Mapping[str, tuple[float, float]]
+    windows: Mapping[str, Mapping[str, Limits]]
     notes: tuple[str, ...] = ()
 
     def to_layer(self, points_world: ArrayLike) -> NDArray[np.floating]:
@@ -116,7 +115,7 @@ class DisplayedCase:
 
 
 def displayed(case: Case) -> DisplayedCase:
-    """Prepare a loaded case for the viewer: reoriented, with contrast limits. Meant for a worker."""
+    """Prepare a loaded case for the viewer: reoriented, with its windows. Meant for a worker."""
     from napari_lesion_points.core.geometry import DISPLAY_AXES, Volume
 
     volumes = {}
@@ -124,8 +123,8 @@ def displayed(case: Case) -> DisplayedCase:
         volume = case.volumes[name].reoriented(DISPLAY_AXES)
         volumes[name] = Volume(np.asarray(volume.data, dtype=np.float32), volume.grid)
     grid = next(iter(volumes.values())).grid
-    limits = {name: contrast_limits(volume.data) for name, volume in volumes.items()}
-    return DisplayedCase(case.case, grid, volumes, limits, tuple(case.notes))
+    windows = {name: preset_limits(volume.data, name) for name, volume in volumes.items()}
+    return DisplayedCase(case.case, grid, volumes, windows, tuple(case.notes))
 
 
 def sequence_order(names: Sequence[str]) -> tuple[str, ...]:
@@ -133,33 +132,10 @@ def sequence_order(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: ("flair" not in name.lower(), name.lower())))
 
 
-def contrast_limits(data: NDArray[np.generic]) -> tuple[float, float]:
-    """Return display limits from percentiles 1 and 99.7 of the head, so that air and a few hot voxels do not count.
-
-    The head is what differs from the volume's border value by more than 5 % of the range; an image without one
-    (constant) gets limits of width 1.
-
-    Examples
-    --------
-    >>> contrast_limits(np.zeros((4, 4, 4)))
-    (0.0, 1.0)
-    """
-    step = max(1, round((data.size / _SAMPLE) ** (1 / 3)))
-    sample = np.asarray(data[::step, ::step, ::step], dtype=np.float32)
-    background = float(
-        np.median(np.concatenate([sample[:, 0].ravel(), sample[:, -1].ravel(), sample[:, :, 0].ravel()]))
-    )
-    contrast = np.abs(sample - background)
-    reach = float(np.quantile(contrast, 0.995))
-    head = sample[contrast > 0.05 * reach]
-    if reach == 0 or head.size < 2:
-        return background, background + 1
-    low, high = (float(q) for q in np.quantile(head, [0.01, 0.997]))
-    return (low, high) if high > low else (low, low + 1)
-
-
-def show_images(viewer: Viewer, shown: DisplayedCase, visible: str, known: Mapping[str, Image]) -> dict[str, Image]:
-    """Show a grey image layer per sequence, at the bottom of the list; only `visible` is shown.
+def show_images(
+    viewer: Viewer, shown: DisplayedCase, visible: str, limits: Mapping[str, Limits], known: Mapping[str, Image]
+) -> dict[str, Image]:
+    """Show a grey image layer per sequence with these limits, at the bottom of the list; only `visible` is shown.
 
     The layers of the case before, `known` by sequence, take the new images.
     """
@@ -171,21 +147,22 @@ def show_images(viewer: Viewer, shown: DisplayedCase, visible: str, known: Mappi
                 volume.data,
                 name=name,
                 colormap="gray",
+                interpolation2d="linear",
                 projection_mode="none",
-                contrast_limits=shown.limits[name],
+                contrast_limits=limits[name],
                 visible=name == visible,
                 **shown.placement(),
             )
             viewer.layers.move(viewer.layers.index(layer), index)
         else:
-            _fill(layer, shown, volume.data, shown.limits[name])
+            _fill(layer, shown, volume.data, limits[name])
             if layer.visible != (name == visible):
                 layer.visible = name == visible
         layers[name] = layer
     return layers
 
 
-def _fill(layer: Image, shown: DisplayedCase, data: NDArray[np.generic], limits: tuple[float, float]) -> None:
+def _fill(layer: Image, shown: DisplayedCase, data: NDArray[np.generic], limits: Limits) -> None:
     """Put other data into an image layer."""
     same = layer.data.shape == data.shape and np.array_equal(layer.scale, shown.grid.spacing)
     with layer.events.thumbnail.blocker():  # that of the new data follows
@@ -223,6 +200,7 @@ def show_heatmap(
             heatmap.volume.data,
             name=HEATMAP,
             colormap=HEAT,
+            interpolation2d="linear",
             projection_mode="none",
             contrast_limits=limits,
             blending="translucent_no_depth",
@@ -319,7 +297,7 @@ def set_lesion_ids(layer: Points, ids: Sequence[str]) -> None:
 def show_candidates(
     viewer: Viewer, shown: DisplayedCase, candidates: Sequence[LesionPoint], threshold: float, layer: Points | None
 ) -> Points | None:
-    """Show a model's candidates: colour is existence on fixed limits 0-1, symbol and border are the verdict.
+    """Show a model's candidates: the border's colour is existence on fixed limits 0-1, symbol and face are the verdict.
 
     The layer is made with the first candidates; later ones, or none, replace what it holds.
     """
@@ -332,23 +310,24 @@ def show_candidates(
             name=CANDIDATES,
             features=_candidate_features([]),
             size=size,
-            face_color="existence",
-            face_colormap="plasma",
-            face_contrast_limits=(0, 1),
-            border_color="white",
-            border_width=0.08,
+            symbol="disc",
+            face_color="transparent",
+            border_color="existence",
+            border_colormap=EXISTENCE,
+            border_contrast_limits=(0, 1),
+            border_width=0.15,
             opacity=0.9,
             projection_mode="all",
             canvas_size_limits=_ANY_SIZE,
             text={"string": "{existence:.2f}", "size": 10, "color": "white", "anchor": "upper_left"},
             **shown.placement(),
         )
-        layer.face_colorbar.visible = True
+        layer.border_colorbar.visible = True
     with _refilled(layer):
         layer.current_size = size
         layer.data = shown.to_layer([p.world for p in candidates])
         set_candidates(layer, candidates)
-        layer.text.translation = np.array([0, 1, 0.55 * _CANDIDATE_MM]) / shown.grid.spacing
+        layer.text.translation = 0.55 * _CANDIDATE_MM * np.array([0, 1, 1]) / shown.grid.spacing
         layer.shown = existence_of(candidates) >= threshold
     layer.scale = shown.grid.spacing
     layer.editable = False  # after every filling: napari lets rows be edited again
@@ -367,7 +346,7 @@ def set_candidates(layer: Points, candidates: Sequence[LesionPoint]) -> None:
     """Update verdicts of the candidates the layer was made with (same points, same order)."""
     layer.features = _candidate_features(candidates)
     layer.symbol = _symbols(candidates)
-    layer.border_color = _borders(candidates)
+    layer.face_color = _faces(candidates)
 
 
 def existence_of(candidates: Sequence[LesionPoint]) -> NDArray[np.floating]:
@@ -375,47 +354,10 @@ def existence_of(candidates: Sequence[LesionPoint]) -> NDArray[np.floating]:
     return np.array([p.existence for p in candidates], dtype=float)
 
 
-def orient(viewer: Viewer, orientation: str) -> None:
-    """Show axial, coronal or sagittal slices, with the letters of the body's sides at the four edges."""
-    order, up, letters = ORIENTATIONS[orientation]
-    viewer.scene.camera.orientation2d = ("up" if up else "down", "right")
-    viewer.dims.order = order
-    for side, letter in zip(_SIDES, letters, strict=True):
-        name = f"lesion_points_{side}"
-        if name in viewer.canvas.overlays:
-            viewer.canvas.overlays[name].text = letter
-        else:
-            from napari.components.overlays import TextOverlay
-
-            viewer.canvas.overlays[name] = TextOverlay(
-                text=letter, position=side, visible=True, color="#ffd54f", font_size=14
-            )
-
-
-def clear_letters(viewer: Viewer) -> None:
-    """Take the letters of the body's sides away again."""
-    for side in _SIDES:
-        viewer.canvas.overlays.pop(f"lesion_points_{side}", None)
-
-
-def jump(viewer: Viewer, shown: DisplayedCase, world: tuple[float, float, float]) -> None:
-    """Show the slices through a world point in every orientation, and centre the camera on it."""
-    at = shown.to_layer([world])[0]
-    nearest = np.clip(np.round(at), 0, np.array(shown.grid.shape) - 1)
-    viewer.dims.set_point(range(3), [float(mm) for mm in nearest * shown.grid.spacing])
-    center = at * shown.grid.spacing
-    viewer.scene.camera.center = tuple(center[list(viewer.dims.order)])
-
-
 def clicked(shown: DisplayedCase, position: Sequence[float]) -> tuple[float, float, float]:
     """World mm of a mouse event's position (napari's coordinates, 3 values)."""
     x, y, z = shown.to_world(np.asarray(position, dtype=float) / shown.grid.spacing)[0]
     return float(x), float(y), float(z)
-
-
-def set_margin(viewer: Viewer, margin_mm: float) -> None:
-    """Show points up to `margin_mm` before and behind the slice."""
-    viewer.dims.margin_left = viewer.dims.margin_right = (float(margin_mm),) * viewer.dims.ndim
 
 
 def _size(shown: DisplayedCase, diameter_mm: float) -> float:
@@ -436,8 +378,8 @@ def _candidate_features(candidates: Sequence[LesionPoint]) -> pd.DataFrame:
 
 
 def _symbols(candidates: Sequence[LesionPoint]) -> list[str] | str:
-    return [_SYMBOLS[p.verdict] for p in candidates] or "ring"
+    return [_SYMBOLS[p.verdict] for p in candidates] or "disc"
 
 
-def _borders(candidates: Sequence[LesionPoint]) -> list[str] | str:
-    return [_BORDERS[p.verdict] for p in candidates] or "white"
+def _faces(candidates: Sequence[LesionPoint]) -> list[str] | str:
+    return [_FACES[p.verdict] for p in candidates] or "transparent"

@@ -194,7 +194,7 @@ class ReviewDesk:
         controller, current = self._controller, self.current
         if controller.closed or current is None or current.id != self._approached or not controller.screen.can_judge:
             return
-        controller.jump(current.world)
+        controller.jump(current.world, close_up=True)
         layer = controller.scene.candidates
         if layer is not None:
             layer.selected_data = {i for i, p in enumerate(controller.state.candidates) if p.id == current.id}

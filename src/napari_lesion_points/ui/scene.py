@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from napari_lesion_points.ui import layers, mask_layers
+from napari_lesion_points.ui.windowing import Windowing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +33,13 @@ class Scene:
         By sequence.
     heatmap, candidates, lesions, painted, drawn : layer or None
         None until there was something to show; removed by the user, each is made anew with the next case.
+    windowing : Windowing
+        How the reader wants each sequence to look.
     """
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
+        self.windowing = Windowing()
         self.images: dict[str, Image] = {}
         self.heatmap: Image | None = None
         self.candidates: Points | None = None
@@ -70,7 +74,8 @@ class Scene:
         surplus = [layer for name, layer in self.images.items() if name not in shown.volumes]
         for layer in surplus:
             layer.name = f"{layer.name} (before)"
-        self.images = layers.show_images(self._viewer, shown, visible, self.images)
+        limits = {name: self.windowing.limits(name, presets) for name, presets in shown.windows.items()}
+        self.images = layers.show_images(self._viewer, shown, visible, limits, self.images)
         self.show_heatmap(shown, heatmap, opacity)
         self.lesions = layers.show_lesions(self._viewer, shown, points, self.lesions)
         self.candidates = layers.show_candidates(self._viewer, shown, candidates, threshold, self.candidates)

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from napari_lesion_points.workflow.models import ModelCard
 
 TABS = ("Annotate", "Train", "Predict", "Review", "Segment", "Readers", "Export")
+#: What the panes beside the canvas show, in the order in which a key steps through it; "" hides them.
+VIEWS = ("planes", "sequences", "")
+
+#: Opacities of the heatmap, in the order in which a key steps through them.
+_FADES = (1.0, 0.5, 0.25, 0.0)
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class State:
         The existence slider.
     heat_opacity : float
         Of the heatmap, 0 to 1.
+    views : str
+        What the panes beside the canvas show: "planes", "sequences" or "" when they are hidden.
     queue : tuple of LesionPoint
         The review queue, most uncertain first, with the verdicts given so far.
     queue_before : int
@@ -130,6 +137,7 @@ class State:
     redo_label: str = ""
     threshold: float = 0.1
     heat_opacity: float = 0.8
+    views: str = ""
     queue: tuple[LesionPoint, ...] = ()
     at: int = 0
     queue_before: int = 0
@@ -279,6 +287,28 @@ def resolve(state: State) -> Screen:
         can_segment=ready and bool(segmenter) and not state.job.running,
         volumes_text=_volumes_text(state),
     )
+
+
+def next_views(views: str) -> str:
+    """Return what the panes show next.
+
+    Examples
+    --------
+    >>> next_views("planes"), next_views("")
+    ('sequences', 'planes')
+    """
+    return VIEWS[(VIEWS.index(views) + 1) % len(VIEWS)]
+
+
+def next_fade(opacity: float) -> float:
+    """Return the next fainter opacity of the heatmap, or full opacity when it is gone.
+
+    Examples
+    --------
+    >>> next_fade(0.8), next_fade(0.25), next_fade(0)
+    (0.5, 0.0, 1.0)
+    """
+    return next((step for step in _FADES if step < opacity), _FADES[0])
 
 
 def remaining(seconds: float | None) -> str:

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from napari_lesion_points.core.events import Event
     from napari_lesion_points.ui.app import Window
 
-#: Magnification of a picture of one lesion, relative to the whole slice.
-_CLOSE_UP = 1.3
-
 _READ_TIMEOUT_S = 120.0
 
 
@@ -159,11 +156,6 @@ def review_stage(window: Window, case: str = "") -> None:
     if dock.controller.screen.current is not None:
         wait(lambda: dock.controller.screen.can_judge, _READ_TIMEOUT_S, "the case under review")
         settle()
-        camera = dock.controller.viewer.scene.camera
-        center, zoom = camera.center, camera.zoom
-        dock.controller.viewer.reset_view()
-        camera.zoom = max(zoom, camera.zoom * _CLOSE_UP)
-        camera.center = center
     settle()
 
 
@@ -182,6 +174,6 @@ def segment_stage(window: Window, case: str = "") -> JobState:
             layer.visible = False  # they lie over the lesions
     if controller.state.lesions:
         controller.jump(controller.state.lesions[0].center_world)
-        controller.viewer.scene.camera.zoom *= _CLOSE_UP
+        controller.viewer.scene.camera.zoom *= 1.3
     settle()
     return controller.state.job

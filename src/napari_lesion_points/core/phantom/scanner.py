@@ -159,7 +159,9 @@ class _Voxels:
 
 def _kinds(field: NDArray[np.floating], look: Look) -> NDArray[np.intp]:
     """Cut a normal field into as many kinds, each as frequent."""
-    return np.minimum((ndtr(field) * look.patches.shape[1]).astype(np.intp), look.patches.shape[1] - 1)
+    count = look.patches.shape[1]
+    kinds: NDArray[np.intp] = np.minimum((ndtr(field) * count).astype(np.intp), count - 1)
+    return kinds
 
 
 def _measured(settings: Scan, signal: Array, field: Array, noise: Array) -> Array:
