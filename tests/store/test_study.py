@@ -388,6 +388,35 @@ def test_a_verdict_on_an_older_run_can_still_be_undone(study: Study) -> None:
     assert study.annotations("01") == ()
 
 
+def test_what_was_rejected_is_not_asked_again(study: Study) -> None:
+    def found(model: str, *x_mm: float) -> None:
+        some = [replace(candidate(f"{model}-{x}"), world=(x, 0.0, 0.0)) for x in x_mm]
+        study.add_candidates("01", some, model, 2.0)
+
+    def reject(of: Study, k: int) -> Change:
+        before = of.candidates("01")[k]
+        change = Change("sub-01", "reject", {}, {before.id: (before, replace(before, verdict=no, reader=of.reader))})
+        of.apply(change)
+        return change
+
+    def verdicts(of: Study) -> list[Verdict]:
+        return [c.verdict for c in of.candidates("01")]
+
+    no, nothing, blind = Verdict.REJECTED, Verdict.NONE, study.read_blind("Dr. B")
+    found("first", 0.0, 30.0)
+    reject(study, 0)
+    reject(blind, 1)
+    found("second", 2.0, 31.0, 4.0)
+    assert (verdicts(study), verdicts(blind)) == ([no, nothing, nothing], [nothing, no, nothing])
+    assert study.candidates("01")[0].reader == "ada"
+    found("third", 50.0)  # and it is not found for once
+    found("fourth", 0.0, 30.0)
+    assert (verdicts(study), verdicts(blind)) == ([no, nothing], [nothing, no])
+    study.apply(reject(study, 1).inverse())  # a verdict that was taken back is none
+    found("fifth", 30.0)
+    assert verdicts(study) == [nothing]
+
+
 def test_several_changes_are_one_transaction(study: Study) -> None:
     first, second = annotation("a"), annotation("a")
     with pytest.raises(StudyError, match="'a' is not stored as it was"):

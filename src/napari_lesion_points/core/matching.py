@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
+#: Points this near are of one lesion: a click is 1 or 2 mm off, and so is a fit. Lesions that a reader tells apart are
+#: farther from one another.
+SAME_LESION_MM = 3.0
+
+
 @dataclass(frozen=True, eq=False)
 class Matching:
     """Matches, and what is left over.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
 
-from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint, utc_now
+from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
+from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint, Verdict, utc_now
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.point_row import point_of, row_of
 from napari_lesion_points.store.schema import ANNOTATIONS, CANDIDATES, EDITS, PROGRESS, RUNS, VERDICTS
@@ -89,7 +90,10 @@ def apply_change(connection: sql.Connection, reading: str, reader: str, change: 
 def insert_run(
     connection: sql.Connection, reading: str, run: dict[str, str | float], candidates: Collection[LesionPoint]
 ) -> None:
-    """Store a run for those who see what `reading` proposes; verdicts that its candidates come with are theirs."""
+    """Store a run for those who see what `reading` proposes; verdicts that its candidates come with are theirs.
+
+    What a reading rejected in an earlier run, it has rejected where it is found again: nobody is asked twice.
+    """
     values = {**run, "reading": reading, "utc": utc_now()}
     number = connection.execute(RUNS.insert().values(values).returning(RUNS.c.run)).scalar_one()
     rows = [{"run": number, **{k: v for k, v in row_of(c).items() if k != "verdict"}} for c in candidates]
@@ -99,6 +103,30 @@ def insert_run(
         this = sql.select(CANDIDATES.c.number).where(CANDIDATES.c.run == number, CANDIDATES.c.id == judged.id)
         key = {"candidate": connection.execute(this).scalar_one(), "reading": reading}
         put(connection, VERDICTS, key, {"verdict": str(judged.verdict), "reader": judged.reader})
+    if reading == SHARED:
+        _reject_again(connection, str(run["case"]), number)
+
+
+def _reject_again(connection: sql.Connection, case: str, number: int) -> None:
+    """Give a new run's candidates the verdict "rejected" where that is the last one within `SAME_LESION_MM`."""
+    place = CANDIDATES.c.x_mm, CANDIDATES.c.y_mm, CANDIDATES.c.z_mm
+    new = connection.execute(sql.select(CANDIDATES.c.number, *place).where(CANDIDATES.c.run == number)).all()
+    given = connection.execute(
+        sql.select(CANDIDATES.c.run, VERDICTS.c.reading, VERDICTS.c.verdict, VERDICTS.c.reader, *place)
+        .select_from(CANDIDATES.join(VERDICTS, VERDICTS.c.candidate == CANDIDATES.c.number))
+        .where(CANDIDATES.c.case == case, CANDIDATES.c.run < number)
+    ).all()
+    for reading in {row.reading for row in given}:
+        asked = list(new)
+        for run in sorted({row.run for row in given}, reverse=True):
+            then = [row for row in given if (row.run, row.reading) == (run, reading)]
+            pairs = match_points([c[1:] for c in asked], [row[4:] for row in then], SAME_LESION_MM).pairs
+            for i, k in pairs:
+                if then[k].verdict == Verdict.REJECTED:
+                    key = {"candidate": asked[i].number, "reading": reading}
+                    put(connection, VERDICTS, key, {"verdict": then[k].verdict, "reader": then[k].reader})
+            answered = set(pairs[:, 0].tolist())
+            asked = [c for i, c in enumerate(asked) if i not in answered]
 
 
 def put(connection: sql.Connection, table: sql.Table, key: dict[str, Any], values: dict[str, Any]) -> None:

@@ -91,7 +91,7 @@ class Arrangement(QObject):
     def close(self) -> None:
         """Take the panel away for good; nothing is left to do when its window is gone."""
         dock, self._dock = self._dock, None
-        if dock is not None and isalive(dock):
+        if dock is not None and isalive(dock):  # type: ignore[no-untyped-call]
             self._acting = True
             dock.hide()
             self.hide()

@@ -400,8 +400,7 @@ def _lesions_text(state: State) -> str:
     'Lesions in this case: 1 marked; 2.1 expected, 1 to 3 with 90 %'
     """
     from napari_lesion_points.core.counts import lesion_count
-    from napari_lesion_points.core.matching import match_points
-    from napari_lesion_points.workflow.review import SAME_LESION_MM
+    from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
 
     if not state.candidates:
         return ""

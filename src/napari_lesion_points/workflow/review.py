@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_lesion_points.core.matching import match_points
+from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
 from napari_lesion_points.core.records import CONSENSUS, Change, LesionPoint, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_lesion_points.store.study import Study
-
-#: A candidate and an annotation this near are of one lesion: a click is 1 or 2 mm off, and so is a fit. Lesions that a
-#: reader tells apart are farther from one another.
-SAME_LESION_MM = 3.0
 
 
 def review_queue(
