@@ -55,7 +55,7 @@ def test_the_most_uncertain_comes_first_and_the_view_is_there(reviewing: Any) ->
     offset = reviewing.pixel(world((30, 30, 9))) - middle
     assert abs(offset.x()) <= 1
     assert abs(offset.y()) <= 1
-    assert reviewing.dock.review.count.text() == "0 of 3 reviewed"
+    assert reviewing.dock.review.count.text() == "3 of 3 left"
 
 
 def test_one_key_each_for_accept_reject_skip_and_back(reviewing: Any) -> None:
@@ -66,7 +66,7 @@ def test_one_key_each_for_accept_reject_skip_and_back(reviewing: Any) -> None:
     reviewing.key(Qt.Key.Key_B)
     reviewing.key(Qt.Key.Key_R)
     assert verdicts(reviewing) == {"a": Verdict.NONE, "b": Verdict.ACCEPTED, "c": Verdict.REJECTED}
-    assert reviewing.dock.review.count.text() == "2 of 3 reviewed"
+    assert reviewing.dock.review.count.text() == "1 of 3 left"
     stored = reviewing.controller.study.annotations("sub-01")
     assert [(p.id, p.origin, p.reader) for p in stored] == [("b", Origin.MODEL, "maria")]
     np.testing.assert_allclose(stored[0].world, world((30, 30, 9)))
@@ -133,7 +133,7 @@ def test_the_end_of_the_queue_is_said(reviewing: Any) -> None:
     assert reviewing.dock.review.title.text() == "Queue finished"
     assert not reviewing.dock.review.accept.isEnabled()
     reviewing.key(Qt.Key.Key_A)
-    assert reviewing.dock.review.count.text() == "3 of 3 reviewed"
+    assert reviewing.dock.review.count.text() == "0 of 3 left"
 
 
 def test_review_keys_mean_nothing_in_other_tabs(reviewing: Any) -> None:

@@ -68,7 +68,7 @@ def test_case_rows_tell_done_without_lesions() -> None:
 def test_review_counts_what_was_reviewed_before() -> None:
     judged = replace(POINT, id="b", verdict=Verdict.ACCEPTED)
     screen = resolve(replace(OPEN, queue=(judged, POINT), at=1, queue_before=4))
-    assert screen.review_progress == "5 of 6 reviewed"
+    assert screen.review_progress == "1 of 6 left"
     assert screen.current == POINT
     assert screen.can_judge
     elsewhere = replace(OPEN, queue=(replace(POINT, case="sub-01"),), at=0)

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.heatmap import draw_gaussians, sigma_in_voxels
 from napari_lesion_points.core.metrics import binary_entropy
-from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Order, Origin, Verdict
 from napari_lesion_points.errors import PointsFileError, VolumeError
 from napari_lesion_points.store.points_file import write_points
 from napari_lesion_points.store.study import Study
@@ -45,6 +45,11 @@ def test_the_most_uncertain_comes_first_and_the_judged_not_at_all(study: Study) 
     assert ids == ["sub-01-5", "sub-02-1", "sub-02-6", "sub-01-0"]  # the first two are equally uncertain
     assert [c.id for c in review_queue(study, ["sub-02"])] == ["sub-02-1", "sub-02-6"]
     assert len(review_queue(study, min_existence=0)) == 5
+    probable = [c.existence for c in review_queue(study, order=Order.PROBABLE)]
+    assert probable == sorted(probable, reverse=True)
+    by_case = review_queue(study, order=Order.CASE)
+    assert [c.case for c in by_case] == sorted(c.case for c in by_case)
+    assert [c.id for c in by_case if c.case == "sub-02"] == [i for i in ids if i.startswith("sub-02")]
     assert [c.existence for c in review_queue(study, min_existence=0.5)] == [0.55, 0.9]
     study.apply(verdict_change(study, review_queue(study)[0], Verdict.REJECTED))
     assert [c.id for c in review_queue(study)] == ids[1:]

@@ -40,6 +40,18 @@ class Verdict(StrEnum):
     MOVED = "moved"
 
 
+class Order(StrEnum):
+    """What comes first in a review of candidates.
+
+    A verdict on a candidate of existence p changes the expected number of lesions by 1 - p or by p, on average by
+    2 p (1 - p), which grows with the entropy: what is most uncertain also changes the count most.
+    """
+
+    UNCERTAIN = "most uncertain"
+    PROBABLE = "most probable"
+    CASE = "case by case"  # in the study's order, the most uncertain of each first: fewest changes of images
+
+
 class CaseState(StrEnum):
     """How far the reading of a case is. DONE with no annotations means: read, no lesions."""
 

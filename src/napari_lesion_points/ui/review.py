@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QButtonGroup, QFrame, QLabel, QProgressBar, QRadioButton, QVBoxLayout
+from qtpy.QtWidgets import QButtonGroup, QComboBox, QFrame, QLabel, QProgressBar, QRadioButton, QVBoxLayout
 
+from napari_lesion_points.core.records import Order
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, legend, row, wrapped
 from napari_lesion_points.ui.reviewing import ReviewDesk
@@ -24,7 +25,12 @@ class ReviewPanel(Section):
             group.addButton(choice)
             choice.setFocusPolicy(Qt.FocusPolicy.NoFocus)
             choice.clicked.connect(lambda _=False, everything=everything: desk.start(everything))
-        self.refresh = button("Refresh", desk.rebuild, "Make the queue again: most uncertain first")
+        self.order = QComboBox()
+        self.order.addItems([str(order) for order in Order])
+        self.order.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.order.setToolTip("What comes first. Verdicts on the most uncertain change the number of lesions most")
+        self.order.textActivated.connect(lambda text: desk.set_order(Order(text)))
+        self.refresh = button("↻", desk.rebuild, "Make the queue again")
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(18)
         self.progress.setTextVisible(False)
@@ -61,6 +67,7 @@ class ReviewPanel(Section):
         layout.setSpacing(6)
         scope = row(self.this_case, self.all_cases)
         scope.addStretch(1)
+        scope.addWidget(self.order)
         scope.addWidget(self.refresh)
         layout.addLayout(scope)
         layout.addLayout(row(self.progress, self.count, spacing=8))
@@ -77,6 +84,7 @@ class ReviewPanel(Section):
         """Draw the state."""
         state, current = screen.state, screen.current
         (self.all_cases if state.queue_all_cases else self.this_case).setChecked(True)
+        self.order.setCurrentText(str(state.queue_order))
         self.progress.setRange(0, max(screen.to_review, 1))
         self.progress.setValue(screen.reviewed)
         self.count.setText(screen.review_progress)

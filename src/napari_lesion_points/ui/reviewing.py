@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_lesion_points.core.records import Change, LesionPoint, Verdict
+from napari_lesion_points.core.records import Change, LesionPoint, Order, Verdict
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui import layers
 from napari_lesion_points.ui.editing import FLAT_ONLY
@@ -24,6 +25,9 @@ _CLICK_PIXELS = 5.0
 
 #: The queue follows the existence slider when it has rested for this long (ms).
 _SETTLE_MS = 250
+
+#: The newest verdicts tell the pace.
+_PACE_OF = 20
 
 _WORDS = {Verdict.ACCEPTED: "Accepted", Verdict.REJECTED: "Rejected", Verdict.MOVED: "Moved"}
 
@@ -64,7 +68,7 @@ class ReviewDesk:
             return
         cases = None if all_cases else (state.wanted,)
         try:
-            queue = review_queue(study, cases=cases, min_existence=state.threshold)
+            queue = review_queue(study, cases, state.threshold, state.queue_order)
             scope = study.candidates(None if all_cases else state.wanted)
         except LesionPointsError as error:
             self._controller.say(str(error), "error")
@@ -73,6 +77,11 @@ class ReviewDesk:
         before = sum(p.verdict is not Verdict.NONE and p.existence >= state.threshold for p in scope)
         self._approached = self._fetched = ""
         self._controller.update(queue=queue, at=0, queue_before=before, queue_all_cases=all_cases, placing=False)
+
+    def set_order(self, order: Order) -> None:
+        """Make the queue again in another order."""
+        self._controller.update(queue_order=order)
+        self.rebuild()
 
     def rebuild(self) -> None:
         """Make the queue again with the same scope."""
@@ -151,6 +160,7 @@ class ReviewDesk:
             return
         if controller.store(change, f"{_WORDS[verdict]}, stored (existence {candidate.existence:.2f})."):
             self._note(change)
+            controller.update(verdicts_s=(*controller.state.verdicts_s, time.monotonic())[-_PACE_OF:])
             self._go(controller.state.at + 1)
 
     def _note(self, change: Change) -> int | None:

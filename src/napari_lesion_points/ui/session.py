@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
-from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, LesionPoint, Verdict
+from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, LesionPoint, Order, Verdict
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.events import Finished
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
     from napari_lesion_points.workflow.models import ModelCard
 
 TABS = ("Annotate", "Train", "Predict", "Review", "Segment", "Readers", "Export")
+
 #: What the panes beside the canvas show, in the order in which a key steps through it; "" hides them.
 VIEWS = ("planes", "sequences", "")
 
 #: Opacities of the heatmap, in the order in which a key steps through them.
 _FADES = (1.0, 0.5, 0.25, 0.0)
+
+
+#: From so many steps between verdicts on, their pace says how long the rest takes.
+_PACE_FROM = 3
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,10 @@ class State:
         The review queue, most uncertain first, with the verdicts given so far.
     queue_before : int
         Candidates in the same scope that had been reviewed before the queue was made.
+    queue_order : Order
+        What comes first in it.
+    verdicts_s : tuple of float
+        When the newest verdicts were given, seconds on a clock of its own.
     at : int
         Index into the queue; its length when all are done.
     placing : bool
@@ -142,6 +153,8 @@ class State:
     at: int = 0
     queue_before: int = 0
     queue_all_cases: bool = False
+    queue_order: Order = Order.UNCERTAIN
+    verdicts_s: tuple[float, ...] = ()
     placing: bool = False
     readings: tuple[str, ...] = ()
     agreement: tuple[AgreementRow, ...] = ()
@@ -265,7 +278,7 @@ def resolve(state: State) -> Screen:
         shown_candidates=f"{above} of {len(state.candidates)} shown"
         if state.candidates
         else "no candidates in this case",
-        review_progress=f"{reviewed} of {to_review} reviewed" if to_review else "nothing to review",
+        review_progress=_review_progress(state, reviewed, to_review),
         reviewed=reviewed,
         to_review=to_review,
         current=current,
@@ -378,6 +391,23 @@ def _train_summary(chosen: list[CaseSummary]) -> str:
     empty = sum(not s.annotations for s in chosen)
     text = f"{_count(len(chosen), 'case')}, {_count(points, 'point')}"
     return f"{text} ({empty} without lesions)" if empty else text
+
+
+def _review_progress(state: State, reviewed: int, to_review: int) -> str:
+    """How many are left, and for how long at the pace of the newest verdicts (their median, so breaks do not count).
+
+    Examples
+    --------
+    >>> _review_progress(State(verdicts_s=(0.0, 4.0, 8.0, 308.0)), 25, 37)
+    '12 of 37 left, about 48 s'
+    """
+    if not to_review:
+        return "nothing to review"
+    left = to_review - reviewed
+    steps = [later - earlier for earlier, later in pairwise(state.verdicts_s)]
+    if len(steps) < _PACE_FROM or not left:
+        return f"{left} of {to_review} left"
+    return f"{left} of {to_review} left, {remaining(left * median(steps)).removesuffix(' left')}"
 
 
 def _review_text(state: State, current: LesionPoint | None) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
-from napari_lesion_points.core.records import CONSENSUS, Change, LesionPoint, Verdict
+from napari_lesion_points.core.records import CONSENSUS, Change, LesionPoint, Order, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 
 def review_queue(
-    study: Study, cases: Sequence[str] | None = None, min_existence: float = 0.1
+    study: Study,
+    cases: Sequence[str] | None = None,
+    min_existence: float = 0.1,
+    order: Order = Order.UNCERTAIN,
 ) -> tuple[LesionPoint, ...]:
-    """Candidates without a verdict, most uncertain (entropy of existence) first; ties in order of detection.
+    """Candidates without a verdict, in the order asked for; ties in order of detection.
 
     Those of lesions that are annotated already (matched one to one within `SAME_LESION_MM`) are left out.
 
@@ -29,11 +32,18 @@ def review_queue(
         Only these; by default all.
     min_existence : float
         Less probable candidates are left out.
+    order : Order
+        What comes first.
     """
     pool = study.candidates() if cases is None else [c for case in cases for c in study.candidates(case)]
     known = {c.id for case in {c.case for c in pool} for c in _annotated(study, [c for c in pool if c.case == case])}
     waiting = [c for c in pool if c.verdict is Verdict.NONE and c.existence >= min_existence and c.id not in known]
-    return tuple(sorted(waiting, key=lambda c: -c.entropy))
+    if order is Order.PROBABLE:
+        return tuple(sorted(waiting, key=lambda c: -c.existence))
+    waiting.sort(key=lambda c: -c.entropy)
+    if order is Order.CASE:
+        waiting.sort(key=lambda c: study.case_names.index(c.case))
+    return tuple(waiting)
 
 
 def verdict_change(
