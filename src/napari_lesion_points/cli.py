@@ -561,7 +561,7 @@ class _ProgressLine:
             self._say(f"{event.total} on {event.device}")
         elif isinstance(event, Validation):
             where = "training cases" if event.on_training_cases else "validation"
-            dice = "" if event.dice != event.dice else f"Dice {event.dice:.2f}, "
+            dice = "" if event.dice is None else f"Dice {event.dice:.2f}, "
             self._say(
                 f"{event.minutes:.1f} min: {dice}F1 {event.f1:.2f}, precision {event.precision:.2f}, "
                 f"recall {event.recall:.2f}, ECE {event.ece:.2f} ({where}, threshold {event.threshold:.2f})"

@@ -61,6 +61,9 @@ EVENT = st.one_of(
     st.builds(LossPoint, NUMBER, st.integers(), NUMBER),
     st.builds(Validation, NUMBER, st.integers(), NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, st.booleans()),
     st.builds(
+        Validation, NUMBER, st.integers(), NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, dice=st.none() | st.floats(0, 1)
+    ),
+    st.builds(
         CasePredicted, st.text(), st.text(), st.tuples() | st.tuples(CANDIDATE, CANDIDATE), st.just(2.0), st.just(0.3)
     ),
     st.builds(Finished, st.sampled_from(["returned", "failed", "stopped"]), st.text(), st.text()),

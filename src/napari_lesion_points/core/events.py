@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -44,7 +43,7 @@ class Validation:
 
     `on_training_cases` says that there were too few cases to keep some aside: the figures are then too good.
     `recalibration` has the parameters of the map from the network's existence probabilities to those that the figures
-    are about (see `core.calibration`). `dice` and `mask_threshold` are of segmentations only (else NaN): the agreement
+    are about (see `core.calibration`). `dice` and `mask_threshold` are of segmentations only: the agreement
     of the drawn masks with the true ones, pooled over the cases, and the threshold that is best for it.
     """
 
@@ -57,8 +56,8 @@ class Validation:
     threshold: float
     on_training_cases: bool = False
     recalibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
-    dice: float = math.nan
-    mask_threshold: float = math.nan
+    dice: float | None = None
+    mask_threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Take a list, as JSON has it."""

@@ -395,7 +395,9 @@ def _not_worse(new: Validation, old: Validation | None, fine_tune: bool) -> bool
     if old is None or (new.on_training_cases and not fine_tune):
         return True  # how well it repeats what it was taught says nothing about which network is better
     slack = 0.0 if fine_tune else F1_SLACK
-    if not math.isnan(new.dice):  # a segmentation is chosen by the F1 of its voxels, as in the paper
+    if (
+        new.dice is not None and old.dice is not None
+    ):  # a segmentation is chosen by the F1 of its voxels, as in the paper
         return new.dice >= old.dice - slack
     return new.f1 >= old.f1 - slack
 

@@ -107,18 +107,21 @@ class Scene:
         """Show the mask that is painted in a case and what a segmentation drew there, or none."""
         self.show_drawn(shown, drawn)
         with self._same_layer_active():
-            self.painted = mask_layers.show_painted(self._viewer, shown, painted, self._below_points(), self.painted)
+            self.painted = mask_layers.show_painted(
+                self._viewer, shown, painted, self._place(self.lesions), self.painted
+            )
 
     def show_drawn(self, shown: DisplayedCase, drawn: NDArray[np.generic] | None) -> None:
         """Show what a segmentation drew in a case, or none."""
         self._forget_removed()
         with self._same_layer_active():
-            self.drawn = mask_layers.show_drawn(self._viewer, shown, drawn, self._below_points(), self.drawn)
+            above = self.lesions if self.painted is None else self.painted
+            self.drawn = mask_layers.show_drawn(self._viewer, shown, drawn, self._place(above), self.drawn)
 
-    def _below_points(self) -> int:
-        """Return the place in the viewer's list below the layer of lesions."""
+    def _place(self, above: Layer | None) -> int:
+        """Return the place in the viewer's list below a layer, or the top."""
         there = self._viewer.layers
-        return there.index(self.lesions) if self.lesions is not None else len(there)
+        return len(there) if above is None else there.index(above)
 
     def clear(self) -> None:
         """Remove all layers from the viewer."""

@@ -236,10 +236,10 @@ def _write_model(
         # What a model has learned by heart says less about new cases than what its parent was validated on.
         if not (fine_tuned and validation.on_training_cases):
             values |= {"threshold": validation.threshold, "recalibration": validation.recalibration}
-            if card.label == "segmentation":
+            if validation.mask_threshold is not None:
                 values["mask_threshold"] = validation.mask_threshold
         figures = {k: getattr(validation, k) for k in ("f1", "precision", "recall", "ece", "dice")}
-        values |= {k: None if math.isnan(v) else round(v, 4) for k, v in figures.items()}
+        values |= {k: None if v is None or math.isnan(v) else round(v, 4) for k, v in figures.items()}
     text = json.dumps(values, allow_nan=False)
     atomic_write(card.path / WEIGHTS, pack(weights, {METADATA_KEY: text}))
     atomic_write(card.path / CARD, json.dumps(values, indent=1))
@@ -249,5 +249,5 @@ def _say(figures: Validation | None) -> str:
     if figures is None:
         return "not yet validated"
     where = "on its own training cases" if figures.on_training_cases else "in validation"
-    dice = "" if math.isnan(figures.dice) else f"Dice {figures.dice:.2f}, "
+    dice = "" if figures.dice is None else f"Dice {figures.dice:.2f}, "
     return f"{dice}F1 {figures.f1:.2f}, precision {figures.precision:.2f}, recall {figures.recall:.2f} {where}"

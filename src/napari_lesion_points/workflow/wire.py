@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from napari_lesion_points.core.events import (
@@ -49,7 +49,8 @@ def decode(line: str) -> Event:
         if kind is CasePredicted:
             values["candidates"] = tuple(_point(p) for p in values["candidates"])
             return CasePredicted(**values)
-        numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+        may_lack = {f.name for f in fields(kind) if f.default is None}
+        numbers: dict[str, Any] = {k: math.nan if v is None and k not in may_lack else v for k, v in values.items()}
         return kind(**numbers)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{line[:60]!r} is no {kind.__name__} of this version.") from error
