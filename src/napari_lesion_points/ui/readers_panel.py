@@ -24,7 +24,7 @@ from napari_lesion_points.ui.readers import ReadersDesk
 from napari_lesion_points.ui.session import Screen
 
 _COLUMNS = (
-    ("Case", "“not done”: not every reader has set the case to done"),
+    ("Case", "◐: not every reader has set the case to done"),
     ("Readers", "Whose points are compared"),
     ("F1", "Of either reader against the other; 1 is full agreement"),
     ("Lesions", "Found by both / by the first alone / by the second alone"),
@@ -54,7 +54,7 @@ class ReadersPanel(Section):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.table.setMinimumHeight(110)
+        self.table.setFixedHeight(128)
         header = self.table.horizontalHeader()
         header.setMinimumSectionSize(30)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
@@ -96,7 +96,7 @@ class ReadersPanel(Section):
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
         layout.addWidget(caption("Agreement"))
-        layout.addWidget(self.table, 1)
+        layout.addWidget(self.table)
         layout.addLayout(row(self.compare, self.save))
         layout.addWidget(caption("Consensus"))
         layout.addLayout(row(self.first, QLabel("and"), self.second, self.begin))
@@ -105,6 +105,7 @@ class ReadersPanel(Section):
         layout.addLayout(row(self.keep_first, self.keep_second))
         layout.addLayout(row(self.keep_both, self.keep_none))
         layout.addLayout(row(self.skip, self.back, self.undo))
+        layout.addStretch(1)
 
     def show_screen(self, screen: Screen) -> None:
         """Draw the state."""

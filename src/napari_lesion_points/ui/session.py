@@ -450,7 +450,7 @@ def _agreement_row(row: AgreementRow) -> tuple[str, ...]:
     counts = f"{points.matched} / {points.only_first} / {points.only_second}" if points else "–"
     distance = f"{points.mean_distance_mm:.1f}" if points and points.matched else "–"
     return (
-        row.case if row.finished else f"{row.case} (not done)",
+        row.case if row.finished else f"◐ {row.case}",
         ", ".join(row.readers),
         f"{points.f1:.2f}" if points else "–",
         counts,
