@@ -244,6 +244,9 @@ def train(
     decay: Annotated[
         float | None, typer.Option(min=0.1, max=20, help="Of distance maps: the paper's p; by default 2.")
     ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Share that a new network drops while it learns; by default the recipe's.")
+    ] = None,
     components: Annotated[
         bool, typer.Option("--components", help="Find lesions as connected components of a heatmap, without fitting.")
     ] = False,
@@ -282,6 +285,7 @@ def train(
                 components=components,
                 masks=find_masks(opened, masks) if masks else None,
                 freeze_encoder=freeze_encoder,
+                dropout=dropout,
             )
     with _interruptible() as stop:
         _exit_unless_returned(_follow(run(spec, stop)))

@@ -226,10 +226,12 @@ def test_after_a_training_the_open_case_shows_its_new_candidates(annotated: Any)
     assert [p.case for p in annotated.controller.state.queue] == ["sub-03"]
 
 
-def test_without_a_model_nothing_can_be_predicted(annotated: Any) -> None:
+def test_before_there_is_a_model_of_ones_own_the_starter_is_chosen(annotated: Any) -> None:
     annotated.dock.show_tab("Predict")
-    assert not annotated.dock.predict.all_cases.isEnabled()
-    assert "No model yet" in annotated.dock.predict.details.text()
+    assert annotated.dock.predict.model.currentText().startswith("starter")
+    assert annotated.dock.predict.all_cases.isEnabled()
+    assert "any of FLAIR" in annotated.dock.predict.details.text()
+    assert "from simulated patients" in annotated.dock.predict.details.text()
 
 
 def test_export_and_import_from_the_panel(annotated: Any, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from napari_lesion_points.core.geometry import Grid
 from napari_lesion_points.errors import CheckpointError
-from napari_lesion_points.workflow.models import METADATA_KEY, RESUME, WEIGHTS, describe_model, list_models
+from napari_lesion_points.workflow.models import METADATA_KEY, RESUME, STARTER, WEIGHTS, describe_model, list_models
 
 WriteModel = Callable[..., Path]
 
@@ -56,12 +56,13 @@ def test_a_newer_an_incomplete_and_no_model_are_told_apart(tmp_path: Path, write
 
 
 def test_models_are_listed_newest_first_without_the_damaged(tmp_path: Path, write_model: WriteModel) -> None:
-    assert list_models(tmp_path / "none") == ()
+    (starter,) = list_models(tmp_path / "none")
+    assert starter.name == STARTER
     write_model(tmp_path / "old", created_utc="2025-01-01T00:00:00+00:00")
     write_model(tmp_path / "new", created_utc="2026-06-01T00:00:00+00:00")
     (write_model(tmp_path / "bad") / WEIGHTS).write_bytes(b"x")
     write_model(tmp_path / "foreign", {METADATA_KEY: "{"})
-    assert [card.name for card in list_models(tmp_path)] == ["new", "old"]
+    assert [card.name for card in list_models(tmp_path)] == ["new", "old", STARTER]
 
 
 def test_a_model_for_any_subset_takes_what_means_its_sequences(tmp_path: Path, write_model: WriteModel) -> None:

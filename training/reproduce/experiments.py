@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from napari_lesion_points.core.calibration import fit_recalibration
+from napari_lesion_points.core.counts import count_coverage
+from napari_lesion_points.core.matching import match_points
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     binary_entropy,
@@ -20,6 +23,7 @@ from napari_lesion_points.core.metrics import (
     pooled_outcomes,
     recall_by_size,
 )
+from napari_lesion_points.core.retention import FRACTIONS, retention_curve
 from napari_lesion_points.learn.labels import Kind, choose_components
 from training.reproduce import paper
 from training.reproduce.networks import Bench, Network
@@ -28,6 +32,8 @@ SIGMAS_VOX = (1.0, 1.25, 1.5)
 OTHER_LABELS: tuple[Kind, ...] = ("segmentation", "euclidean", "geodesic")
 JITTERS_MM = (1.0, 2.0, 3.0)
 PATIENTS = (5, 10, 20, 40)
+SHARES = (0.01, 0.05, 0.10)  # of the masks
+DROPOUT = 0.1  # the paper's
 
 #: Seconds that one image takes to annotate, of natural scenes, by one point for each class and by full masks (Bearman
 #: et al., "What's the point: semantic segmentation with point supervision", ECCV 2016). Their ratio is what is used.
@@ -182,7 +188,7 @@ def annotation_time(bench: Bench, seeds: Sequence[int]) -> Table:
     for count in (PATIENTS[-1], len(bench.cohort.split["train"])):
         few = max(round(count * POINTS_S / MASKS_S), 1)
         points = [by_fitting(bench, by_chance(bench, s, count)) for s in seeds]
-        masks = [by_components(bench, _few_masks(bench, s, few)) for s in seeds]
+        masks = [by_components(bench, _segmenting(bench, s, few, from_detection=False)) for s in seeds]
         rows.append((f"points of {count} patients", *_percent(points)))
         rows.append((f"masks of {few} patients", *_percent(masks)))
     return Table(
@@ -195,9 +201,131 @@ def annotation_time(bench: Bench, seeds: Sequence[int]) -> Table:
     )
 
 
-def _few_masks(bench: Bench, seed: int, count: int) -> Network:
+def calibration(bench: Bench, seeds: Sequence[int]) -> Table:
+    """Ask how often candidates of some existence are true: the paper's Fig. 2a."""
+    rows = []
+    for name, kind in (("unfitted: the window's sum", "unfitted"), ("fitted", "fitted")):
+        errors = [_errors(bench, _found(bench, heatmap(bench, s), "test", kind)) for s in seeds]
+        rows.append((name, *(_spread(column) for column in zip(*errors, strict=True))))
+    recalibrated = [_errors(bench, _recalibrated(bench, heatmap(bench, s))) for s in seeds]
+    rows.append(("fitted, recalibrated", *(_spread(column) for column in zip(*recalibrated, strict=True))))
+    drops = [_errors(bench, bench.detect(_dropping(bench, s), "test").sampled) for s in seeds]
+    rows.append(("segmentation, MC dropout", *(_spread(column) for column in zip(*drops, strict=True))))
+    return Table(
+        "calibration",
+        "Existence and how often it is true (the paper's Figure 2a)",
+        ("existence", "ECE", "MCE"),
+        tuple(rows),
+        "Ten bins, percent. Recalibrated on the validation cases, by beta calibration with a prior.",
+    )
+
+
+def uncertainty(bench: Bench, seeds: Sequence[int]) -> Table:
+    """Set uncertain candidates aside: the paper's Fig. 2b, against MC dropout on a segmentation."""
+    rows = []
+    for name, networks, kind in (
+        ("heatmap, fitted mass", [heatmap(bench, s) for s in seeds], "fitted"),
+        ("segmentation, MC dropout", [_dropping(bench, s) for s in seeds], "sampled"),
+    ):
+        curves = []
+        for network in networks:
+            threshold, _ = operating_threshold(_found(bench, network, "val", kind), bench.tolerance_mm)
+            existence, is_true = pooled_outcomes(_found(bench, network, "test", kind), bench.tolerance_mm)
+            curves.append(retention_curve(binary_entropy(existence), (existence >= threshold) == is_true))
+        rows.append((name, *(_spread(column) for column in zip(*curves, strict=True))))
+    return Table(
+        "uncertainty",
+        "Accuracy of the least uncertain candidates (the paper's Figure 2b)",
+        ("uncertainty", *(f"{100 * f:.0f} %" for f in FRACTIONS)),
+        tuple(rows),
+        "Percent of candidates whose decision, lesion or not at the threshold of the validation cases, is right.",
+    )
+
+
+def counts(bench: Bench, seeds: Sequence[int]) -> Table:
+    """Ask whether the interval of the number of lesions holds the true number as often as it says."""
+    rows = []
+    for name, every in (
+        ("fitted", [_found(bench, heatmap(bench, s), "test", "fitted") for s in seeds]),
+        ("fitted, recalibrated", [_recalibrated(bench, heatmap(bench, s)) for s in seeds]),
+    ):
+        held, held_found, errors = [], [], []
+        for found in every:
+            existence, lesions = [c.existence for c in found], [len(c.truth_world) for c in found]
+            on = [len(match_points(c.centers_world, c.truth_world, bench.tolerance_mm).pairs) for c in found]
+            held.append(count_coverage(existence, lesions))
+            held_found.append(count_coverage(existence, on))
+            errors.append(statistics.mean(abs(float(e.sum()) - n) for e, n in zip(existence, lesions, strict=True)))
+        rows.append((name, _spread(held), _spread(held_found), f"{statistics.mean(errors):.2f}"))
+    return Table(
+        "counts",
+        "The number of lesions",
+        ("existence", "90 % interval holds it", "without lesions that no candidate is on", "mean error, lesions"),
+        tuple(rows),
+        "Percent of test cases. Numbers are whole, so an interval holds 90 % or more.",
+    )
+
+
+def transfer(bench: Bench, seeds: Sequence[int]) -> Table:
+    """Learn masks of few patients, from a detection network and from scratch: the paper's Table 4."""
+    everything = bench.cohort.split["train"]
+    rows = []
+    for share in SHARES:
+        few = max(round(share * len(everything)), 1)
+        for start in ("detection network", "scratch"):
+            networks = [_segmenting(bench, s, few, start == "detection network") for s in seeds]
+            theirs = paper.TRANSFER.get((start, share), "")
+            rows.append((start, f"{100 * share:.0f} % ({few})", *_segmented(bench, networks), theirs))
+    whole = [Network(f"segmentation-{s}", everything, "segmentation", seed=s) for s in seeds]
+    rows.append(("scratch", f"100 % ({len(everything)})", *_segmented(bench, whole), paper.TRANSFER["scratch", 1.0]))
+    return Table(
+        "transfer",
+        "From detection to segmentation (the paper's Table 4)",
+        (
+            "start",
+            "masks (patients)",
+            "segmentation F1",
+            "detection F1",
+            "precision",
+            "recall",
+            "paper's segmentation F1",
+        ),
+        tuple(rows),
+        "Percent. The encoder of the detection network is kept, decoder and classifier learn. Segmentation F1, also "
+        "the paper's, is Dice over the voxels of all test cases. Subsets differ between seeds.",
+    )
+
+
+def _segmenting(bench: Bench, seed: int, count: int, from_detection: bool) -> Network:
     cases = by_chance(bench, seed, PATIENTS[-1]).cases[:count]
+    if from_detection:
+        return Network(f"transfer-{count}-{seed}", cases, "segmentation", seed=seed, parent=heatmap(bench, seed))
     return Network(f"masks-{count}-{seed}", cases, "segmentation", seed=seed)
+
+
+def _segmented(bench: Bench, networks: Sequence[Network]) -> tuple[str, ...]:
+    dice = _spread([bench.detect(n, "test").overlap.dice for n in networks])
+    return (dice, *_percent([by_components(bench, n) for n in networks])[:3])
+
+
+def _dropping(bench: Bench, seed: int) -> Network:
+    cases = bench.cohort.split["train"]
+    return Network(f"dropout-{seed}", cases, "segmentation", seed=seed, dropout=DROPOUT)
+
+
+def _recalibrated(bench: Bench, network: Network) -> list[CaseDetections]:
+    map_existence = fit_recalibration(*pooled_outcomes(bench.detect(network, "val").fitted, bench.tolerance_mm))
+    return [replace(c, existence=map_existence(c.existence)) for c in bench.detect(network, "test").fitted]
+
+
+def _found(bench: Bench, network: Network, part: str, kind: str) -> list[CaseDetections]:
+    """Return what a network finds, "fitted", "unfitted" or "sampled"."""
+    found: list[CaseDetections] = getattr(bench.detect(network, part), kind)
+    return found
+
+
+def _errors(bench: Bench, found: Sequence[CaseDetections]) -> tuple[float, float]:
+    return expected_calibration_error(*pooled_outcomes(found, bench.tolerance_mm))
 
 
 EXPERIMENTS = {
@@ -207,6 +335,10 @@ EXPERIMENTS = {
         Experiment("jitter", lambda seeds: seeds * len(JITTERS_MM), jitter),
         Experiment("patients", lambda seeds: seeds * (2 * len(PATIENTS) - 1), patients),
         Experiment("annotation-time", lambda seeds: seeds * 2, annotation_time),
+        Experiment("calibration", lambda seeds: seeds, calibration),
+        Experiment("uncertainty", lambda seeds: 0, uncertainty),
+        Experiment("counts", lambda seeds: 0, counts),
+        Experiment("transfer", lambda seeds: seeds * 2 * len(SHARES), transfer),
     )
 }
 

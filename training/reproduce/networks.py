@@ -15,12 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_lesion_points.core.events import Finished
+from napari_lesion_points.core.fitting import fit_gaussians
 from napari_lesion_points.core.heatmap import sigma_in_voxels
 from napari_lesion_points.core.metrics import CaseDetections
+from napari_lesion_points.core.overlap import Overlap, overlap
 from napari_lesion_points.learn.devices import choose_device
-from napari_lesion_points.learn.labels import Found, Kind, Label, find_components, find_fitted
+from napari_lesion_points.learn.dropout import predict_with_dropout
+from napari_lesion_points.learn.labels import Found, Kind, Label, find_components
 from napari_lesion_points.learn.predict import predict_heatmap
 from napari_lesion_points.store.atomic import atomic_write
+from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.workflow.jobs import run
 from napari_lesion_points.workflow.models import describe_model
 from napari_lesion_points.workflow.specs import SpecCase, plan_training
@@ -50,6 +54,10 @@ class Network:
         Of the training, and of the jitter.
     jitter_mm : float
         How far clicks are off.
+    dropout : float
+        For MC dropout.
+    parent : Network, optional
+        Whose encoder is kept; for segmentations.
     """
 
     name: str
@@ -59,6 +67,8 @@ class Network:
     decay: float = 2.0
     seed: int = 0
     jitter_mm: float = 0.0
+    dropout: float = 0.0
+    parent: Network | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +79,21 @@ class Detected:
     ----------
     fitted : list of CaseDetections
         By Gaussian fitting, without recalibration; empty unless the network draws heatmaps.
+    unfitted : list of CaseDetections
+        The same candidates, with the sum of the window as existence (the paper's unfitted one).
     components : list of Found
         Connected components, by threshold.
+    sampled : list of CaseDetections
+        By MC dropout, if the network has dropout and draws segmentations.
+    overlap : Overlap
+        Of all drawn masks with the true ones, if it draws segmentations.
     """
 
     fitted: list[CaseDetections]
+    unfitted: list[CaseDetections]
     components: list[Found]
+    sampled: list[CaseDetections]
+    overlap: Overlap
 
 
 class Bench:
@@ -104,6 +123,8 @@ class Bench:
         """Return what a network finds in the cases of "val", "test" or "train"; it is trained first if need be."""
         path = self.out / "networks" / network.name / f"found-{part}.json"
         self._asked.add(network.name)
+        if network.parent and not self.model(network.parent).is_dir():
+            self.detect(network.parent, "val")
         if not path.is_file():
             self._say(network, part)
             began = time.monotonic()
@@ -112,15 +133,16 @@ class Bench:
                 self._took_s.append(time.monotonic() - began)
             self._predict(network, part, path)
         found = json.loads(path.read_text(encoding="utf-8"))
-        truth = self.cohort.truth
+
+        def some(kind: str) -> list[CaseDetections]:
+            return [self._detections(case, x[kind]) for case, x in found.items() if kind in x]
+
         return Detected(
-            [_detections(c, truth[c].world, x["fitted"]) for c, x in found.items() if "fitted" in x],
-            [
-                Found(
-                    c, truth[c].world, {float(t): _detections(c, truth[c].world, y) for t, y in x["components"].items()}
-                )
-                for c, x in found.items()
-            ],
+            some("fitted"),
+            some("unfitted"),
+            [self._components(case, x["components"]) for case, x in found.items()],
+            some("sampled"),
+            sum((Overlap(*x["overlap"]) for x in found.values() if "overlap" in x), Overlap(0, 0, 0)),
         )
 
     def model(self, network: Network) -> Path:
@@ -145,6 +167,8 @@ class Bench:
                 label=network.label,
                 decay=network.decay,
                 masks=self.cohort.masks if network.label == "segmentation" else None,
+                init=self.model(network.parent) if network.parent else None,
+                dropout=network.dropout or None,
             )
         for event in run(spec):
             if isinstance(event, Finished) and event.outcome != "returned":
@@ -164,10 +188,28 @@ class Bench:
             seen = load_input(SpecCase(case, files, points), card.sequences, card.spacing_mm)
             drawn = predict_heatmap(drawing, seen, card.patch_vox, kind.peak(sigma_vox), device)
             parts = find_components(kind, drawn, seen, sigma_vox).by_threshold
-            found[case] = {"components": {t: _rows(x) for t, x in parts.items()}}
+            found[case] = {"components": {t: _rows(x.centers_world, x.existence) for t, x in parts.items()}}
             if kind.fitted:
-                found[case]["fitted"] = _rows(find_fitted(drawn, seen, sigma_vox))
+                fits = fit_gaussians(drawn, sigma_vox)
+                centers = seen.grid.to_world(fits.centers_vox)
+                found[case]["fitted"] = _rows(centers, fits.existence)
+                found[case]["unfitted"] = _rows(centers, fits.unfitted_existence)
+            if network.label == "segmentation":
+                true = read_labels(self.cohort.masks[case]).resampled(seen.grid, order=0)
+                counts = overlap(drawn >= card.mask_threshold, true.data)
+                found[case]["overlap"] = [counts.both, counts.drawn_only, counts.true_only]
+            if network.dropout:
+                sampled = predict_with_dropout(drawing, seen, card.patch_vox, card.threshold, device, seed=network.seed)
+                found[case]["sampled"] = _rows(seen.grid.to_world(sampled.centers_vox), sampled.existence)
         atomic_write(path, json.dumps(found))
+
+    def _detections(self, case: str, rows: list[list[float]]) -> CaseDetections:
+        table = np.array(rows, float).reshape(-1, 4)
+        return CaseDetections(case, table[:, :3], table[:, 3], self.cohort.truth[case].world)
+
+    def _components(self, case: str, found: dict[str, list[list[float]]]) -> Found:
+        by_threshold = {float(t): self._detections(case, rows) for t, rows in found.items()}
+        return Found(case, self.cohort.truth[case].world, by_threshold)
 
     def _say(self, network: Network, part: str) -> None:
         left = max(self.expected - len(self._asked) + 1, 1)
@@ -176,12 +218,7 @@ class Bench:
         print(f"{network.name} on {part}; at most {left} networks{time_left} to go", flush=True)
 
 
-def _rows(found: CaseDetections) -> list[list[float]]:
+def _rows(centers_world: NDArray[np.floating], existence: NDArray[np.floating]) -> list[list[float]]:
     """World mm and existence of each candidate."""
-    table = np.column_stack([np.reshape(found.centers_world, (-1, 3)), found.existence])
+    table = np.column_stack([np.reshape(centers_world, (-1, 3)), existence])
     return [[round(float(x), 4) for x in row] for row in table]
-
-
-def _detections(case: str, truth: NDArray[np.float64], rows: list[list[float]]) -> CaseDetections:
-    table = np.array(rows, float).reshape(-1, 4)
-    return CaseDetections(case, table[:, :3], table[:, 3], truth)

@@ -167,9 +167,6 @@ class JobControl(QObject):
     def propose(self) -> None:
         """Predict the open case with the chosen model, the study's newest, or the starter, and go on to its review."""
         self.list_models()
-        if not self._controller.state.model:
-            self._refuse("predict", "there is no model yet. Annotate a few cases, then train one in the Train tab.")
-            return
         self._proposed_for = self._controller.state.shown
         self.predict(self._controller.state.model, (self._proposed_for,), "auto")
 
@@ -239,7 +236,7 @@ class JobControl(QObject):
         models = list_models(study.models_dir)
         paths = [str(card.path) for card in models]
         chosen = self._controller.state.model
-        newest = next(iter([*_detectors(models), *paths]), "")
+        newest = next(iter(_detectors(models)), "")
         self._controller.update(models=models, model=chosen if chosen in paths else newest)
 
     def _refuse(self, kind: str, why: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QProgressBar, QSlider, QVBoxLayout
 
@@ -10,6 +12,9 @@ from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, c
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.session import Screen
 from napari_lesion_points.ui.train_panel import model_name
+
+if TYPE_CHECKING:
+    from napari_lesion_points.workflow.models import ModelCard
 
 
 class PredictPanel(Section):
@@ -82,12 +87,7 @@ class PredictPanel(Section):
             for name, label in state.devices:
                 self.device.addItem(label, name)
         card = cards.get(state.model)
-        if card is None:
-            self.details.setText("No model yet: train one in the Train tab.")
-        else:
-            self.details.setText(
-                f"{', '.join(card.sequences)} · sigma {card.sigma_mm:g} mm · {_cases(len(card.training_cases))}"
-            )
+        self.details.setText(_details(card) if card else "")
         predicting = job.kind == "predict"
         self.this_case.setEnabled(screen.can_predict and screen.case_ready)
         self.all_cases.setEnabled(screen.can_predict)
@@ -119,5 +119,9 @@ class PredictPanel(Section):
                 self._controller.set_threshold(float(card.threshold))
 
 
-def _cases(number: int) -> str:
-    return f"from {number} case{'s' * (number != 1)}"
+def _details(card: ModelCard) -> str:
+    """What a model takes, and what it has learned from."""
+    sequences = f"any of {', '.join(card.sequences)}" if card.any_subset else ", ".join(card.sequences)
+    number = len(card.training_cases)
+    taught = f"from {number} case{'s' * (number != 1)}" if number else "from simulated patients"
+    return f"{sequences} · sigma {card.sigma_mm:g} mm · {taught}"

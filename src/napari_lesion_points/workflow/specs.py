@@ -91,6 +91,8 @@ class TrainSpec:
         What to draw and how to find lesions in it: see `learn.labels.Label`.
     freeze_encoder : bool
         The encoder of `init` stays as it is; decoder and classifier learn.
+    dropout : float or None
+        Share of channels, and of the decoder's values, that a new network drops while it learns; None: the recipe's.
     resume : bool
         Continue the interrupted job whose state is in `out`.
     """
@@ -112,6 +114,7 @@ class TrainSpec:
     decay: float = 2.0
     components: bool = False
     freeze_encoder: bool = False
+    dropout: float | None = None
     resume: bool = False
 
     @property
@@ -193,6 +196,7 @@ def plan_training(
     components: bool = False,
     masks: Mapping[str, Path] | None = None,
     freeze_encoder: bool | None = None,
+    dropout: float | None = None,
 ) -> TrainSpec:
     """Take a snapshot of a study's points as a training job.
 
@@ -229,6 +233,8 @@ def plan_training(
         Lesion masks by case, for the label "segmentation". They are read when the training begins.
     freeze_encoder : bool, optional
         Whether the encoder of `init` stays as it is; by default in a transfer, and when `init` came from one.
+    dropout : float, optional
+        See `TrainSpec`; for networks that start from scratch.
 
     Raises
     ------
@@ -253,6 +259,10 @@ def plan_training(
         )
     if recipe is not None and recipe not in RECIPES:
         raise TrainingError(f"no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
+    if dropout is not None and not 0 <= dropout < 1:
+        raise TrainingError(f"dropout is {dropout}; expected a share from 0 to below 1.")
+    if parent and dropout is not None:
+        raise TrainingError(f"the network of {init} has its own dropout: leave it out, or start anew.")
     if parent and recipe not in (None, parent.recipe):
         raise TrainingError(f"{init} was trained by the recipe {parent.recipe}: leave the recipe out, or start anew.")
     if label is None:
@@ -324,6 +334,7 @@ def plan_training(
         freeze_encoder=(transfer or (parent is not None and parent.frozen_encoder))
         if freeze_encoder is None
         else freeze_encoder,
+        dropout=dropout,
         device=device,
         seed=seed,
         tolerance_mm=tolerance_mm,

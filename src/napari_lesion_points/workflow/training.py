@@ -86,6 +86,8 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     recipe = recipe_named(spec.recipe)
     output = "sigmoid" if label.kind == "segmentation" else recipe.network.output
     config = replace(recipe.network, channels=len(spec.sequences), output=output)
+    if spec.dropout is not None:
+        config = replace(config, dropout=spec.dropout, decoder_dropout=spec.dropout)
     network = load_network(parent, output) if parent else fresh_network(config, spec.seed)
     if spec.freeze_encoder:
         network.freeze_encoder()
