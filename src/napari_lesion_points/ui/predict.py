@@ -120,7 +120,7 @@ class PredictPanel(Section):
 
 
 def _details(card: ModelCard) -> str:
-    """What a model takes, and what it has learned from."""
+    """Say what a model takes, and what it has learned from."""
     sequences = f"any of {', '.join(card.sequences)}" if card.any_subset else ", ".join(card.sequences)
     number = len(card.training_cases)
     taught = f"from {number} case{'s' * (number != 1)}" if number else "from simulated patients"
