@@ -38,6 +38,7 @@ class Arrangement(QObject):
         self._viewer = viewer
         self._panel = panel
         self._dock: QDockWidget | None = None
+        self._window: QWidget | None = None
         self._hidden: list[tuple[QDockWidget, int]] = []
         self._acting = False
         panel.removed.connect(self._removed)
@@ -62,7 +63,7 @@ class Arrangement(QObject):
                 self._panel, name=DOCK_NAME, area="left", add_vertical_stretch=False
             )
             self._dock.toggleViewAction().toggled.connect(self._toggled)
-        window = self._dock.window()
+        self._window = window = self._dock.window()
         self._hidden = [
             (dock, dock.height()) for dock in window.findChildren(QDockWidget)
             if dock.objectName() in _NAPARI_DOCKS and not dock.isHidden()
@@ -91,7 +92,7 @@ class Arrangement(QObject):
     def close(self) -> None:
         """Take the panel away for good; nothing is left to do when its window is gone."""
         dock, self._dock = self._dock, None
-        if dock is not None and isalive(dock):  # type: ignore[no-untyped-call]
+        if dock is not None and _is_there(dock) and _is_there(self._window):
             self._acting = True
             dock.hide()
             self.hide()
@@ -108,3 +109,8 @@ class Arrangement(QObject):
             self._dock = None
             self.hide()
             self.closed_by_user.emit()
+
+
+def _is_there(widget: object) -> bool:
+    """Whether Qt has not destroyed a widget yet."""
+    return bool(isalive(widget))  # type: ignore[no-untyped-call]

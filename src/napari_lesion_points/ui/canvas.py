@@ -82,7 +82,7 @@ def jump(viewer: Viewer, shown: DisplayedCase, world: tuple[float, float, float]
 def go(viewer: Viewer, shown: DisplayedCase, at_layer: ArrayLike) -> None:
     """Show the slices through a place (voxel coordinates of the displayed grid, (3,)) in every orientation."""
     mm = nearest_voxel(at_layer, shown.grid.shape) * shown.grid.spacing
-    if not np.allclose(viewer.dims.point, mm):
+    if viewer.dims.ndim == 3 and not np.allclose(viewer.dims.point, mm):
         viewer.dims.set_point(range(3), [float(v) for v in mm])
 
 
@@ -102,7 +102,12 @@ def keep_in_view(viewer: Viewer, shown: DisplayedCase) -> None:
 
 
 def place(viewer: Viewer, shown: DisplayedCase) -> NDArray[np.floating]:
-    """Return where the slices of the three orientations cross: voxel coordinates of the displayed grid, (3,)."""
+    """Return where the slices of the three orientations cross: voxel coordinates of the displayed grid, (3,).
+
+    In a viewer whose layers were removed there are no such slices; then it is the first voxel.
+    """
+    if viewer.dims.ndim != 3:
+        return np.zeros(3)
     return np.asarray(viewer.dims.point, dtype=float) / shown.grid.spacing
 
 
@@ -156,7 +161,7 @@ class Crosshair:
 
     def _draw(self) -> None:
         viewer, shown = self._viewer, self._shown
-        visible = shown is not None and viewer.dims.ndisplay == 2
+        visible = shown is not None and (viewer.dims.ndim, viewer.dims.ndisplay) == (3, 2)
         overlays = [viewer.canvas.overlays[name] for name in self._NAMES]
         if shown is not None and visible:
             away = place(viewer, shown) * shown.grid.spacing

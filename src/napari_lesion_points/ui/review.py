@@ -31,6 +31,7 @@ class ReviewPanel(Section):
         self.order.setToolTip("What comes first. Verdicts on the most uncertain change the number of lesions most")
         self.order.textActivated.connect(lambda text: desk.set_order(Order(text)))
         self.refresh = button("↻", desk.rebuild, "Make the queue again")
+        self.refresh.setMaximumWidth(32)
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(18)
         self.progress.setTextVisible(False)
