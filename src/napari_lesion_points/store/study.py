@@ -238,7 +238,8 @@ class Study:
 
     def summary(self) -> tuple[CaseSummary, ...]:
         """Return state and counts of every case, in the order of `files`: three queries, whatever the number."""
-        annotations, candidates = annotations_of(self.reading).subquery(), candidates_of(self.reading).subquery()
+        annotations = annotations_of(self.reading).order_by(None).subquery()
+        candidates = candidates_of(self.reading).order_by(None).subquery()
         reviewed = sql.func.sum(sql.case((candidates.c.verdict != "", 1), else_=0))
         mine = sql.select(PROGRESS).where(PROGRESS.c.reading == self.reading)
         with self._database.transaction() as connection:
