@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.compat import isalive
+from qtpy import compat
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
@@ -92,7 +92,7 @@ class Arrangement(QObject):
     def close(self) -> None:
         """Take the panel away for good; nothing is left to do when its window is gone."""
         dock, self._dock = self._dock, None
-        if dock is not None and _is_there(dock) and _is_there(self._window):
+        if dock is not None and _alive(dock) and _alive(self._window):
             self._acting = True
             dock.hide()
             self.hide()
@@ -111,6 +111,6 @@ class Arrangement(QObject):
             self.closed_by_user.emit()
 
 
-def _is_there(widget: object) -> bool:
-    """Whether Qt has not destroyed a widget yet."""
-    return bool(isalive(widget))  # type: ignore[no-untyped-call]
+def _alive(widget: QWidget | None) -> bool:
+    """Whether Qt still has a widget."""
+    return widget is not None and bool(compat.isalive(widget))  # type: ignore[no-untyped-call]
