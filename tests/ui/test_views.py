@@ -341,5 +341,7 @@ def test_thick_slices_hide_no_point(viewing: Any) -> None:
         picture = navigator.picture(pane.content, (300.0, 300.0))
         assert [mark.text for mark in picture.marks] == ["0.75"]
     viewing.controller.set_margin(8.0)
-    viewing.viewer.dims.set_current_step(0, 7)
+    viewing.viewer.dims.set_current_step(0, 8)  # 5.6 mm from it
     assert 30.0 in np.round(layer._view_data[:, -1], 3)
+    viewing.viewer.dims.set_current_step(0, 7)  # 9.6 mm
+    assert 30.0 not in np.round(layer._view_data[:, -1], 3)

@@ -97,6 +97,7 @@ class Arrangement(QObject):
             dock.hide()
             self.hide()
             self._viewer.window.remove_dock_widget(dock)
+        self._hidden, self._window = [], None  # a reference would keep the window alive
 
     def _toggled(self, shown: bool) -> None:
         if not shown and not self._acting:
