@@ -63,6 +63,9 @@ def test_from_nothing_to_tables_and_on(
     table = list(csv.reader((out / "labels.csv").read_text().splitlines()))
     assert [row[1] for row in table[1:]] == ["components", "components", "fitting"]
     assert [row[0].split(",")[0] for row in table[1:]] == ["segmentation", "heatmap", "heatmap"]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Label and detection" in page
+    assert "data:image/svg+xml" in page
     assert "at most 5 networks to go" in capsys.readouterr().out
 
     monkeypatch.setattr(Bench, "_train", lambda *_: pytest.fail("it is there already"))

@@ -1,4 +1,4 @@
-"""Repeat the experiments of the paper on a study with known lesions, and make tables.
+"""Repeat the experiments of the paper on a study with known lesions, and write tables and a report.
 
     python -m training.reproduce --study DIR --out DIR [--only labels,jitter] [--minutes-per-run 5] [--seeds 3]
 
@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import shlex
+import sys
 from pathlib import Path
 
 from napari_lesion_points.store.atomic import atomic_write
 from training.reproduce.cohort import Cohort
 from training.reproduce.experiments import EXPERIMENTS, Table
 from training.reproduce.networks import Bench
+from training.reproduce.report import write_report
 
 
 def main() -> None:
@@ -39,10 +42,15 @@ def main() -> None:
     epochs: int | None = arguments.epochs_per_run
     minutes = None if epochs else arguments.minutes_per_run
     bench = Bench(Cohort(arguments.study.resolve()), arguments.out, expected, minutes=minutes, epochs=epochs)
+    tables = []
     for experiment in some:
         table = experiment.make(bench, range(arguments.seeds))
+        tables.append(table)
         atomic_write(arguments.out / f"{table.name}.csv", as_csv(table))
         print(f"\n{table.title}\n{as_csv(table)}", flush=True)
+        each = f"{epochs} epochs" if epochs else f"{minutes:g} minutes"
+        command = f"python -m training.reproduce {shlex.join(sys.argv[1:])}"
+        write_report(arguments.out / "report.html", tables, bench.cohort.root.name, each, arguments.seeds, command)
 
 
 def as_csv(table: Table) -> str:

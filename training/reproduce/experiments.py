@@ -41,14 +41,24 @@ POINTS_S, MASKS_S = 22.1, 239.7
 
 
 @dataclass(frozen=True)
+class Curves:
+    """What of a table can be drawn: x and y of each line."""
+
+    x: str
+    y: str
+    lines: dict[str, tuple[list[float], list[float]]]
+
+
+@dataclass(frozen=True)
 class Table:
-    """What an experiment found, as text."""
+    """What an experiment found, as text, and as curves where that says more."""
 
     name: str
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    curves: Curves | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,7 @@ def jitter(bench: Bench, seeds: Sequence[int]) -> Table:
         ("off by (mm, root mean square)", "F1", "precision", "recall", "ECE"),
         tuple(rows),
         "Validation and test points are exact.",
+        Curves("clicks off by (mm)", "F1 (%)", {"F1": ([0.0, *JITTERS_MM], _means(rows, 1))}),
     )
 
 
@@ -155,6 +166,14 @@ def patients(bench: Bench, seeds: Sequence[int]) -> Table:
         f"Both begin with the same {PATIENTS[0]}. From one row to the next, the network of the row before predicts the "
         "patients that are left, and those whose candidates' entropies add up to most are annotated by a reader who "
         "clicks every lesion.",
+        Curves(
+            "annotated patients",
+            "F1 (%)",
+            {
+                "by chance": (_means(rows, 0), _means(rows, 1)),
+                "most uncertain next": (_means(rows, 0), _means(rows, 3)),
+            },
+        ),
     )
 
 
@@ -239,6 +258,11 @@ def uncertainty(bench: Bench, seeds: Sequence[int]) -> Table:
         ("uncertainty", *(f"{100 * f:.0f} %" for f in FRACTIONS)),
         tuple(rows),
         "Percent of candidates whose decision, lesion or not at the threshold of the validation cases, is right.",
+        Curves(
+            "least uncertain candidates (%)",
+            "accuracy (%)",
+            {row[0]: ([100 * f for f in FRACTIONS], [float(cell.split()[0]) for cell in row[1:]]) for row in rows},
+        ),
     )
 
 
@@ -366,6 +390,11 @@ def _spread(values: Iterable[float]) -> str:
     """Mean and standard deviation, percent."""
     some = [100 * v for v in values]
     return f"{statistics.mean(some):.1f}" + (f" ± {statistics.stdev(some):.1f}" if len(some) > 1 else "")
+
+
+def _means(rows: Iterable[Sequence[str]], column: int) -> list[float]:
+    """Numbers of a column, without their spread."""
+    return [float(row[column].split()[0]) for row in rows]
 
 
 def _lesions(bench: Bench, cases: Iterable[str]) -> int:
