@@ -321,7 +321,8 @@ def transfer(bench: Bench, seeds: Sequence[int]) -> Table:
 
 
 def _segmenting(bench: Bench, seed: int, count: int, from_detection: bool) -> Network:
-    cases = by_chance(bench, seed, PATIENTS[-1]).cases[:count]
+    drawn = by_chance(bench, seed, PATIENTS[-1]).cases
+    cases = tuple(c for c in drawn if len(bench.cohort.truth[c].world))[:count]  # an empty mask teaches no lesion
     if from_detection:
         return Network(f"transfer-{count}-{seed}", cases, "segmentation", seed=seed, parent=heatmap(bench, seed))
     return Network(f"masks-{count}-{seed}", cases, "segmentation", seed=seed)
