@@ -53,7 +53,7 @@ from napari_lesion_points.workflow.specs import plan_prediction, plan_training
 
 TOLERANCE_MM = 6.0
 CONFLUENT_MM3 = 500.0
-CLICKS = (5, 10, 20, None)  # None: until the patient is done
+CLICKS = "5,10,20,all"  # all: until the patient is done
 SIZES_MM3 = ((3, 10), (11, 50), (51, 500), (501, 10**9))
 
 
@@ -88,13 +88,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default=STARTER)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--clicks", default=CLICKS)
     arguments = parser.parse_args()
     bench = Bench(arguments.study, arguments.masks, arguments.out, arguments.model, arguments.minutes)
     for patient in bench.patients:
         bench.test_untouched(patient)
     for first, second in permutations(bench.patients, 2):
-        for wanted in CLICKS:
-            bench.learn(first, wanted, second)
+        for wanted in arguments.clicks.split(","):
+            bench.learn(first, None if wanted == "all" else int(wanted), second)
 
 
 class Bench:
