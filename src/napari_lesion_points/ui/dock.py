@@ -17,6 +17,7 @@ from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import MessageLine
 from napari_lesion_points.ui.exchange_panel import ExchangePanel
 from napari_lesion_points.ui.jobs import JobControl, Runner, run_spec
+from napari_lesion_points.ui.key_sheet import KeySheet
 from napari_lesion_points.ui.keys import Keys
 from napari_lesion_points.ui.painting import PaintDesk
 from napari_lesion_points.ui.predict import PredictPanel
@@ -94,6 +95,8 @@ class LesionPointsDock(QWidget):
         layout.addWidget(self.message)
         self.setMinimumWidth(340)
         self.keys = Keys(self.controller, self.desk, self.readers_desk, self.painting, self.views.navigator, self)
+        self.key_sheet = KeySheet(self, self.keys.in_words())
+        self.cases.help.clicked.connect(lambda _=False: self.key_sheet.toggle())
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.controller.changed.connect(self._show)

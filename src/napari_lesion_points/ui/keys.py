@@ -7,7 +7,7 @@ our layers too; those of a tab only while it is in front, since A and S mean som
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.reviewing import ReviewDesk
     from napari_lesion_points.ui.session import Screen
 
-Action = Callable[[], None]
+
+class Key(NamedTuple):
+    """What a key does, and in words."""
+
+    act: Callable[[], None]
+    does: str
 
 
 class Keys:
@@ -48,45 +53,50 @@ class Keys:
     ) -> None:
         self._controller = controller
         self._painting = painting
-        self._general: dict[str, Action] = {
-            "Control-Z": self._undo,
-            "Control-Shift-Z": self._redo,
-            "C": controller.next_sequence,
-            "X": controller.next_orientation,
-            "H": controller.toggle_heatmap,
-            "F": navigator.fade,
-            "D": navigator.toggle_bare,
-            "W": navigator.next_window,
-            "V": navigator.next_views,
-            "PageDown": controller.next_case,
-            "PageUp": controller.previous_case,
+        self._general: dict[str, Key] = {
+            "Control-Z": Key(self._undo, "undo"),
+            "Control-Shift-Z": Key(self._redo, "redo"),
+            "C": Key(controller.next_sequence, "next sequence"),
+            "X": Key(controller.next_orientation, "next orientation"),
+            "H": Key(controller.toggle_heatmap, "heatmap on or off"),
+            "F": Key(navigator.fade, "fade the heatmap"),
+            "D": Key(navigator.toggle_bare, "the bare image, without anything over it"),
+            "W": Key(navigator.next_window, "next window of the sequence"),
+            "V": Key(navigator.next_views, "other planes, sequences side by side, or neither"),
+            "PageDown": Key(controller.next_case, "next case"),
+            "PageUp": Key(controller.previous_case, "previous case"),
         }
-        self._of_tab: dict[str, dict[str, Action]] = {
+        self._of_tab: dict[str, dict[str, Key]] = {
             "Review": {
-                "A": desk.accept,
-                "R": desk.reject,
-                "M": desk.toggle_placing,
-                "S": desk.skip,
-                "B": desk.back,
-                "Escape": desk.stop_placing,
+                "A": Key(desk.accept, "accept: a lesion"),
+                "R": Key(desk.reject, "reject: no lesion"),
+                "M": Key(desk.toggle_placing, "move: the next click places it"),
+                "S": Key(desk.skip, "skip"),
+                "B": Key(desk.back, "back"),
+                "Escape": Key(desk.stop_placing, "do not move after all"),
             },
             "Readers": {
-                "A": readers.keep_first,
-                "B": readers.keep_second,
-                "U": readers.keep_both,
-                "N": readers.keep_none,
-                "S": readers.skip,
-                "P": readers.back,
+                "A": Key(readers.keep_first, "keep the first reader's"),
+                "B": Key(readers.keep_second, "keep the second reader's"),
+                "U": Key(readers.keep_both, "keep both"),
+                "N": Key(readers.keep_none, "keep none"),
+                "S": Key(readers.skip, "skip"),
+                "P": Key(readers.back, "back"),
             },
         }
         self._bound: list[tuple[KeymapProvider, str]] = []
         self._in_place: tuple[Any, ...] = ()
         tabs = {"": self._general} | self._of_tab
         self._shortcuts = [
-            (tab, self._shortcut(dock, key, act)) for tab, actions in tabs.items() for key, act in actions.items()
+            (tab, self._shortcut(dock, name, key.act)) for tab, keys in tabs.items() for name, key in keys.items()
         ]
         controller.changed.connect(self._on_changed)
         self._bind("")
+
+    def in_words(self) -> dict[str, dict[str, str]]:
+        """Return what each key does, by the tab that it belongs to ("" for all)."""
+        tabs = {"": self._general} | self._of_tab
+        return {tab: {_name(name): key.does for name, key in keys.items()} for tab, keys in tabs.items()}
 
     def close(self) -> None:
         """Take all keys away."""
@@ -103,16 +113,16 @@ class Keys:
 
     def _bind(self, tab: str) -> None:
         self.close()
-        actions = self._general | self._of_tab.get(tab, {})
+        keys = self._general | self._of_tab.get(tab, {})
         for provider in (self._controller.viewer, *self._controller.scene.layers):
-            for key, act in actions.items():
-                provider.bind_key(key, lambda _, act=act: act(), overwrite=True)
-                self._bound.append((provider, key))
+            for name, key in keys.items():
+                provider.bind_key(name, lambda _, act=key.act: act(), overwrite=True)
+                self._bound.append((provider, name))
         candidates = self._controller.scene.candidates
         if candidates is not None:  # napari would delete rows of a layer that is not editable
-            for key in ("Delete", "Backspace", "1"):
-                candidates.bind_key(key, lambda _: self._keep_candidates(), overwrite=True)
-                self._bound.append((candidates, key))
+            for name in ("Delete", "Backspace", "1"):
+                candidates.bind_key(name, lambda _: self._keep_candidates(), overwrite=True)
+                self._bound.append((candidates, name))
         for of_tab, shortcut in self._shortcuts:
             shortcut.setEnabled(of_tab in ("", tab))
 
@@ -127,9 +137,13 @@ class Keys:
         self._controller.say("Candidates stay as the model proposed them: reject one in the Review tab (R).", "warning")
 
     @staticmethod
-    def _shortcut(dock: QWidget, key: str, act: Action) -> QShortcut:
-        name = key.replace("Control", "Ctrl").replace("-", "+")
-        shortcut = QShortcut(QKeySequence(name), dock)
+    def _shortcut(dock: QWidget, name: str, act: Callable[[], None]) -> QShortcut:
+        shortcut = QShortcut(QKeySequence(_name(name)), dock)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(act)
         return shortcut
+
+
+def _name(key: str) -> str:
+    """Qt's name of a key that napari calls so."""
+    return key.replace("Control", "Ctrl").replace("-", "+")

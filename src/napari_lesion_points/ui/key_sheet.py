@@ -1,0 +1,84 @@
+"""The sheet of all keys, over the window: "?" or F1 shows it, the same or a click hides it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence, QMouseEvent
+from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QShortcut, QVBoxLayout, QWidget
+
+#: What napari itself does with keys and mouse, where our own keys do not.
+_BESIDE = {
+    "2, 3, 4": "in Annotate: add, select, pan",
+    "Delete": "in Annotate: remove the selected points",
+    "Wheel": "zoom; over a pane: other slices",
+    "Right drag": "brightness and contrast",
+}
+
+
+class KeySheet(QFrame):
+    """Floats in the middle of the window that its dock is in.
+
+    Parameters
+    ----------
+    dock : QWidget
+        The key works in all of its window.
+    words : mapping
+        What each key does, by tab ("" for all).
+    """
+
+    def __init__(self, dock: QWidget, words: Mapping[str, Mapping[str, str]]) -> None:
+        super().__init__(dock)
+        self._dock = dock
+        self.setObjectName("keys")
+        self.setStyleSheet("#keys { background: #262930; border: 2px solid #6a6f7a; border-radius: 6px; }")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(18, 14, 18, 14)
+        sections = {tab or "Everywhere": keys for tab, keys in words.items()} | {"Mouse and napari": _BESIDE}
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(28)
+        for column, titles in enumerate((("Everywhere",), tuple(t for t in sections if t != "Everywhere"))):
+            stack = QVBoxLayout()
+            for title in titles:
+                stack.addWidget(_section(title, sections[title]))
+            stack.addStretch(1)
+            grid.addLayout(stack, 0, column)
+        layout.addLayout(grid)
+        self.hide()
+        for key in ("?", "F1"):
+            shortcut = QShortcut(QKeySequence(key), dock)
+            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+            shortcut.activated.connect(self.toggle)
+
+    def toggle(self) -> None:
+        """Show the sheet, or hide it."""
+        if self.isVisible():
+            self.setParent(self._dock)  # which hides it, too
+            return
+        window = self._dock.window()
+        self.setParent(window)
+        self.adjustSize()
+        self.move(window.rect().center() - self.rect().center())
+        self.show()
+        self.raise_()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        """Hide it."""
+        self.toggle()
+
+
+def _section(title: str, keys: Mapping[str, str]) -> QWidget:
+    part = QWidget()
+    grid = QGridLayout(part)
+    grid.setContentsMargins(0, 0, 0, 10)
+    head = QLabel(title)
+    head.setStyleSheet("font-weight: bold;")
+    grid.addWidget(head, 0, 0, 1, 2)
+    for row, (key, does) in enumerate(keys.items(), start=1):
+        name = QLabel(key)
+        name.setStyleSheet("color: #ffd54f;")
+        grid.addWidget(name, row, 0)
+        grid.addWidget(QLabel(does), row, 1)
+    grid.setColumnStretch(1, 1)
+    return part
