@@ -169,7 +169,7 @@ class PanesPanel(QWidget):
         self.show_now()
 
     def _lay_out(self, count: int) -> None:
-        _, columns = tiling(count, self._grid.geometry().width() or 1, self._grid.geometry().height() or 1)
+        _, columns = tiling(count, self.width() or 1, self.height() or 1)  # the grid's own are those before a resize
         if (count, columns) == self._tiles:
             return
         self._tiles = (count, columns)
