@@ -99,7 +99,7 @@ def voxel_ml(grid: Grid) -> float:
     Examples
     --------
     >>> from napari_lesion_points.core.geometry import Grid
-    >>> voxel_ml(Grid((1, 1, 1), np.diag([2.0, -2.0, 2.5, 1.0])))
+    >>> round(voxel_ml(Grid((1, 1, 1), np.diag([2.0, -2.0, 2.5, 1.0]))), 12)
     0.01
     """
     return float(abs(np.linalg.det(grid.affine[:3, :3]))) / _MM3_PER_ML
