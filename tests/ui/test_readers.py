@@ -13,7 +13,8 @@ from qtpy.QtTest import QTest
 
 from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint
 from napari_lesion_points.store.study import Study
-from napari_lesion_points.ui.session import State, resolve
+from napari_lesion_points.ui.screen import resolve
+from napari_lesion_points.ui.session import State
 
 AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
 

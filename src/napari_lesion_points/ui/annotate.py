@@ -24,7 +24,7 @@ from napari_lesion_points.ui.controls import Section, button, row
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.navigation import Navigator
 from napari_lesion_points.ui.planes import ORIENTATIONS
-from napari_lesion_points.ui.session import Screen, position
+from napari_lesion_points.ui.screen import Screen, position
 
 _TOOLS = (
     ("add", "Add (2)", "A click adds a lesion; an existing point can be dragged"),

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ElidedLabel, button, row
-from napari_lesion_points.ui.session import CaseRow, Screen
+from napari_lesion_points.ui.screen import CaseRow, Screen
 
 _STATE_MARKS = {"new": "○ ", "in progress": "◐ ", "done": "● ", "done, no lesions": "● "}
 _STATE_COLORS = {"in progress": "#ffb300", "done": "#66bb6a", "done, no lesions": "#66bb6a"}

@@ -21,7 +21,8 @@ from napari_lesion_points.ui.editing import LesionEditor
 from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, load_heatmap
 from napari_lesion_points.ui.planes import ORIENTATIONS
 from napari_lesion_points.ui.scene import Scene
-from napari_lesion_points.ui.session import Notice, Screen, State, resolve
+from napari_lesion_points.ui.screen import Screen, resolve
+from napari_lesion_points.ui.session import Notice, State
 from napari_lesion_points.ui.undo import UndoStack
 from napari_lesion_points.ui.worker import Task, Workers
 

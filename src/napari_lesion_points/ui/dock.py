@@ -25,8 +25,9 @@ from napari_lesion_points.ui.readers import ReadersDesk
 from napari_lesion_points.ui.readers_panel import ReadersPanel
 from napari_lesion_points.ui.review import ReviewPanel
 from napari_lesion_points.ui.reviewing import ReviewDesk
+from napari_lesion_points.ui.screen import Screen
 from napari_lesion_points.ui.segment_panel import SegmentPanel
-from napari_lesion_points.ui.session import TABS, Screen
+from napari_lesion_points.ui.session import TABS
 from napari_lesion_points.ui.train_panel import TrainPanel
 from napari_lesion_points.ui.views import Views
 

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLabel, QLineEdi
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
 from napari_lesion_points.ui.jobs import JobControl
-from napari_lesion_points.ui.session import Screen
+from napari_lesion_points.ui.screen import Screen
 
 if TYPE_CHECKING:
     from napari_lesion_points.workflow.exchange import ExportFormat

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.painting import PaintDesk
     from napari_lesion_points.ui.readers import ReadersDesk
     from napari_lesion_points.ui.reviewing import ReviewDesk
-    from napari_lesion_points.ui.session import Screen
+    from napari_lesion_points.ui.screen import Screen
 
 
 class Key(NamedTuple):

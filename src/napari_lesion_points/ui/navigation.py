@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.layers import DisplayedCase
-    from napari_lesion_points.ui.session import Screen
+    from napari_lesion_points.ui.screen import Screen
 
 #: What of a layer is seen in the panes too, when napari's controls change it.
 _SEEN = ("visible", "opacity", "contrast_limits", "gamma", "colormap", "interpolation2d")

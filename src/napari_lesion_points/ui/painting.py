@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.jobs import JobControl
     from napari_lesion_points.ui.layers import DisplayedCase
-    from napari_lesion_points.ui.session import Screen
+    from napari_lesion_points.ui.screen import Screen
 
 #: Paint is saved when the brush has rested for this long (ms).
 _REST_MS = 600

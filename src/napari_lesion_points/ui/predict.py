@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QProgressBar, QSlider
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, caption, legend, row, wrapped
 from napari_lesion_points.ui.jobs import JobControl
-from napari_lesion_points.ui.session import Screen
+from napari_lesion_points.ui.screen import Screen
 from napari_lesion_points.ui.train_panel import model_name
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.controller import Controller
-    from napari_lesion_points.ui.session import Screen
+    from napari_lesion_points.ui.screen import Screen
     from napari_lesion_points.workflow.agreement import AgreementRow
     from napari_lesion_points.workflow.consensus import Difference
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
 from napari_lesion_points.ui.readers import ReadersDesk
-from napari_lesion_points.ui.session import Screen
+from napari_lesion_points.ui.screen import Screen
 
 _COLUMNS = (
     ("Case", "◐: not every reader has set the case to done"),

@@ -9,7 +9,7 @@ from napari_lesion_points.core.records import Order
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, legend, row, wrapped
 from napari_lesion_points.ui.reviewing import ReviewDesk
-from napari_lesion_points.ui.session import Screen, position
+from napari_lesion_points.ui.screen import Screen, position
 
 
 class ReviewPanel(Section):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_lesion_points.ui.controller import Controller
-    from napari_lesion_points.ui.session import Screen
+    from napari_lesion_points.ui.screen import Screen
 
 #: A press and release farther apart than this (pixels) pans the view and places nothing.
 _CLICK_PIXELS = 5.0

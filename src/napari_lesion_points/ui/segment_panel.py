@@ -25,7 +25,7 @@ from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.painting import PaintDesk
-from napari_lesion_points.ui.session import Screen, TrainRow, position
+from napari_lesion_points.ui.screen import Screen, TrainRow, position
 from napari_lesion_points.ui.train_panel import model_name
 
 if TYPE_CHECKING:

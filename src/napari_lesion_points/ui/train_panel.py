@@ -24,7 +24,7 @@ from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, row, wrapped
 from napari_lesion_points.ui.curves import TrainingCurves
 from napari_lesion_points.ui.jobs import JobControl
-from napari_lesion_points.ui.session import Screen, TrainRow
+from napari_lesion_points.ui.screen import Screen, TrainRow
 
 if TYPE_CHECKING:
     from napari_lesion_points.workflow.models import ModelCard

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
     from napari_lesion_points.ui.controller import Controller
-    from napari_lesion_points.ui.session import Screen
+    from napari_lesion_points.ui.screen import Screen
 
 
 class Views:

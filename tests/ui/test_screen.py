@@ -11,7 +11,8 @@ from napari_lesion_points.core.events import Finished
 from napari_lesion_points.core.lesion_volumes import LesionVolume
 from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
 from napari_lesion_points.store.study import CaseSummary
-from napari_lesion_points.ui.session import JobState, PaintedMask, State, remaining, resolve
+from napari_lesion_points.ui.screen import remaining, resolve
+from napari_lesion_points.ui.session import JobState, PaintedMask, State
 
 OPEN = State(
     root="/data/ms",

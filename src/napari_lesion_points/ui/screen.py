@@ -1,0 +1,347 @@
+"""What the dock shows: `resolve(state) -> Screen`, all of it in words.
+
+Nothing here touches Qt, napari or files.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, LesionPoint, Verdict
+from napari_lesion_points.ui.session import JobState, PaintedMask, State
+
+if TYPE_CHECKING:
+    from napari_lesion_points.store.study import CaseSummary
+    from napari_lesion_points.workflow.agreement import AgreementRow
+    from napari_lesion_points.workflow.consensus import Difference
+
+#: From so many steps between verdicts on, their pace says how long the rest takes.
+_PACE_FROM = 3
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One row of the case list."""
+
+    case: str
+    state: str
+    points: str
+    reviewed: str
+
+
+@dataclass(frozen=True)
+class TrainRow:
+    """One row of the list of training cases."""
+
+    case: str
+    text: str
+    checked: bool
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What the dock shows, ready to draw."""
+
+    state: State
+    study_title: str
+    case_rows: tuple[CaseRow, ...]
+    case_row: int
+    previous_case: str
+    next_case: str
+    case_ready: bool
+    can_finish: bool
+    can_finish_empty: bool
+    can_reopen: bool
+    hint: str
+    train_rows: tuple[TrainRow, ...]
+    train_cases: tuple[str, ...]
+    train_summary: str
+    can_train: bool
+    can_predict: bool
+    shown_candidates: str
+    review_progress: str
+    reviewed: int
+    to_review: int
+    current: LesionPoint | None
+    review_text: str
+    lesions_text: str
+    can_judge: bool
+    job_text: str
+    readers: tuple[str, ...]
+    agreement_rows: tuple[tuple[str, ...], ...]
+    difference: Difference | None
+    difference_title: str
+    difference_text: str
+    settled: int
+    can_settle: bool
+    mask_rows: tuple[TrainRow, ...]
+    mask_cases: tuple[str, ...]
+    can_learn_masks: bool
+    segmenter: str
+    can_segment: bool
+    volumes_text: str
+
+
+def resolve(state: State) -> Screen:
+    """Work out what the dock shows.
+
+    Examples
+    --------
+    >>> resolve(State()).hint
+    'Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files.'
+    """
+    names = [row.case for row in state.cases]
+    row = names.index(state.wanted) if state.wanted in names else -1
+    summary = state.cases[row] if row >= 0 else None
+    ready = bool(state.shown) and state.shown == state.wanted
+    trainable = [s for s in state.cases if s.annotations or s.state is CaseState.DONE]
+    chosen = tuple(s.case for s in trainable if s.case not in state.unchecked)
+    current = state.queue[state.at] if 0 <= state.at < len(state.queue) else None
+    reviewed = state.queue_before + sum(p.verdict is not Verdict.NONE for p in state.queue)
+    to_review = state.queue_before + len(state.queue)
+    segmenter = next((str(card.path) for card in state.models if card.label == "segmentation"), "")
+    above = sum(p.existence >= state.threshold for p in state.candidates)
+    at_hand = state.differences[state.difference_at] if 0 <= state.difference_at < len(state.differences) else None
+    return Screen(
+        state=state,
+        study_title=_study_title(state),
+        case_rows=tuple(_case_row(s) for s in state.cases),
+        case_row=row,
+        previous_case=names[row - 1] if row > 0 else "",
+        next_case=names[row + 1] if 0 <= row < len(names) - 1 else "",
+        case_ready=ready,
+        can_finish=ready and summary is not None and summary.annotations > 0 and summary.state is not CaseState.DONE,
+        can_finish_empty=ready
+        and summary is not None
+        and summary.annotations == 0
+        and summary.state is not CaseState.DONE,
+        can_reopen=ready and summary is not None and summary.state is CaseState.DONE,
+        hint=_hint(state, ready),
+        train_rows=tuple(TrainRow(s.case, _train_text(s), s.case in chosen) for s in trainable),
+        train_cases=chosen,
+        train_summary=_train_summary([s for s in trainable if s.case in chosen]),
+        can_train=bool(chosen) and not state.job.running,
+        can_predict=bool(state.model) and bool(state.cases) and not state.job.running,
+        shown_candidates=f"{above} of {len(state.candidates)} shown"
+        if state.candidates
+        else "no candidates in this case",
+        review_progress=_review_progress(state, reviewed, to_review),
+        reviewed=reviewed,
+        to_review=to_review,
+        current=current,
+        review_text=_review_text(state, current),
+        lesions_text=_lesions_text(state) if state.tab == "Review" and ready else "",
+        can_judge=current is not None and ready and current.case == state.shown,
+        job_text=_job_text(state.job),
+        readers=tuple(name for name in state.readings if name != CONSENSUS),
+        agreement_rows=tuple(_agreement_row(row) for row in state.agreement),
+        difference=at_hand,
+        difference_title=_difference_title(state, at_hand),
+        difference_text=_difference_text(state, at_hand),
+        settled=sum(difference.settled for difference in state.differences),
+        can_settle=at_hand is not None and ready and at_hand.points[0].case == state.shown,
+        mask_rows=tuple(TrainRow(m.case, _painted_text(m), m.case not in state.unused_masks) for m in state.painted),
+        mask_cases=tuple(m.case for m in state.painted if m.case not in state.unused_masks),
+        can_learn_masks=any(m.case not in state.unused_masks for m in state.painted) and not state.job.running,
+        segmenter=segmenter,
+        can_segment=ready and bool(segmenter) and not state.job.running,
+        volumes_text=_volumes_text(state),
+    )
+
+
+def remaining(seconds: float | None) -> str:
+    """Time left, in words.
+
+    Examples
+    --------
+    >>> remaining(95), remaining(20), remaining(None)
+    ('about 2 min left', 'about 20 s left', '')
+    """
+    if seconds is None or seconds != seconds:
+        return ""
+    if seconds < 90:
+        return f"about {max(round(seconds), 1)} s left"
+    return f"about {round(seconds / 60)} min left"
+
+
+def position(point: LesionPoint) -> str:
+    """World position of a point with the body's sides, in mm.
+
+    Examples
+    --------
+    >>> position(LesionPoint("sub-01", (-12.34, 5.0, -7.7)))
+    'L 12.3  A 5.0  I 7.7'
+    """
+    letters = (("R", "L"), ("A", "P"), ("S", "I"))
+    return "  ".join(f"{pair[c < 0]} {abs(c):.1f}" for pair, c in zip(letters, point.world, strict=True))
+
+
+def _study_title(state: State) -> str:
+    if not state.root:
+        return "No study open"
+    name = state.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    done = sum(s.state is CaseState.DONE for s in state.cases)
+    whose = {SHARED: "", "": "", CONSENSUS: " · consensus", state.reader: " · blind"}
+    return f"{name} · {_count(len(state.cases), 'case')}, {done} done" + whose.get(state.reading, f" · {state.reading}")
+
+
+def _case_row(summary: CaseSummary) -> CaseRow:
+    reviewed = f"{summary.reviewed}/{summary.candidates}" if summary.candidates else "–"
+    state = str(summary.state)
+    if summary.state is CaseState.DONE and not summary.annotations:
+        state = "done, no lesions"
+    return CaseRow(summary.case, state, str(summary.annotations) if summary.annotations else "–", reviewed)
+
+
+def _hint(state: State, ready: bool) -> str:
+    if not state.root:
+        return "Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files."
+    if state.loading or not ready:
+        return f"Reading {state.wanted} …" if state.wanted else "Choose a case."
+    if not state.points:
+        return "Click the centre of each lesion. None in this case? Press “No lesions”."
+    return "Click adds, drag moves, Delete removes the selected point. Every edit is stored at once."
+
+
+def _train_text(summary: CaseSummary) -> str:
+    if not summary.annotations:
+        return "no lesions"
+    return _count(summary.annotations, "point") + ("" if summary.state is CaseState.DONE else ", in progress")
+
+
+def _train_summary(chosen: list[CaseSummary]) -> str:
+    if not chosen:
+        return "No case to train on: click lesions in a case, or mark one as having none."
+    points = sum(s.annotations for s in chosen)
+    empty = sum(not s.annotations for s in chosen)
+    text = f"{_count(len(chosen), 'case')}, {_count(points, 'point')}"
+    return f"{text} ({empty} without lesions)" if empty else text
+
+
+def _review_progress(state: State, reviewed: int, to_review: int) -> str:
+    """How many are left, and for how long at the pace of the newest verdicts (their median, so breaks do not count).
+
+    Examples
+    --------
+    >>> _review_progress(State(verdicts_s=(0.0, 4.0, 8.0, 308.0)), 25, 37)
+    '12 of 37 left, about 48 s'
+    """
+    if not to_review:
+        return "nothing to review"
+    left = to_review - reviewed
+    steps = [later - earlier for earlier, later in pairwise(state.verdicts_s)]
+    if len(steps) < _PACE_FROM or not left:
+        return f"{left} of {to_review} left"
+    return f"{left} of {to_review} left, {remaining(left * median(steps)).removesuffix(' left')}"
+
+
+def _review_text(state: State, current: LesionPoint | None) -> str:
+    if current is None:
+        if not state.queue:
+            return "No unreviewed candidate. Predict first, or lower the existence slider."
+        return "All reviewed. The next fine-tuning will use what you accepted and moved."
+    if state.placing:
+        return "Click where the lesion's centre is (Esc or M again to leave it)."
+    return ""
+
+
+def _lesions_text(state: State) -> str:
+    """How many lesions the open case has, as far as points and candidates tell; every verdict narrows it.
+
+    Examples
+    --------
+    >>> some = [LesionPoint("sub-01", (9.0 * k, 0, 0), existence=p) for k, p in enumerate((0.9, 0.6, 0.5))]
+    >>> _lesions_text(State(points=tuple(some[:1]), candidates=tuple(some)))
+    'Lesions in this case: 1 marked; 2.1 expected, 1 to 3 with 90 %'
+    """
+    from napari_lesion_points.core.counts import lesion_count
+    from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
+
+    if not state.candidates:
+        return ""
+    waiting = [c for c in state.candidates if c.verdict is Verdict.NONE]
+    near = match_points([c.world for c in waiting], [p.world for p in state.points], SAME_LESION_MM).pairs[:, 0]
+    open_ones = lesion_count([c.existence for i, c in enumerate(waiting) if i not in near])
+    marked = len(state.points)
+    low, high = marked + open_ones.low, marked + open_ones.high
+    return (
+        f"Lesions in this case: {marked} marked; {marked + open_ones.expected:.1f} expected, {low} to {high} with 90 %"
+    )
+
+
+def _agreement_row(row: AgreementRow) -> tuple[str, ...]:
+    """Return the cells of a comparison: case, readers, F1, counts, distance, kappa."""
+    points = row.points
+    counts = f"{points.matched} / {points.only_first} / {points.only_second}" if points else "–"
+    distance = f"{points.mean_distance_mm:.1f}" if points and points.matched else "–"
+    return (
+        row.case if row.finished else f"◐ {row.case}",
+        ", ".join(row.readers),
+        f"{points.f1:.2f}" if points else "–",
+        counts,
+        distance,
+        f"{row.kappa:.2f} ({row.candidates})" if row.kappa == row.kappa else f"– ({row.candidates})",
+    )
+
+
+def _difference_title(state: State, difference: Difference | None) -> str:
+    if difference is None:
+        return "All settled" if state.differences else "No differences"
+    return f"{difference.points[0].case} · {state.difference_at + 1} of {len(state.differences)}"
+
+
+def _difference_text(state: State, difference: Difference | None) -> str:
+    """Say what two readers differ in."""
+    if difference is None:
+        return (
+            "Mark the cases as done; training can learn from the consensus."
+            if state.differences
+            else "Choose two readers: what both found becomes the consensus, and you settle the rest."
+        )
+    one, other = state.compared
+    if difference.first and difference.second:
+        apart = math.dist(difference.first.world, difference.second.world)
+        text = f"{one} and {other} put this lesion {apart:.1f} mm apart."
+    else:
+        has, lacks = (one, other) if difference.first else (other, one)
+        text = f"{has} has a lesion here, {lacks} has none."
+    kept = [name for name, p in ((one, difference.first), (other, difference.second)) if p and p.verdict == "accepted"]
+    return text + (f" Settled: {' and '.join(kept) or 'none'} kept." if difference.settled else "")
+
+
+def _painted_text(mask: PaintedMask) -> str:
+    return f"{_count(mask.lesions, 'lesion')}, {mask.volume_ml:.3f} ml"
+
+
+def _volumes_text(state: State) -> str:
+    """How much lesion a segmentation drew in the open case.
+
+    Examples
+    --------
+    >>> _volumes_text(State()), _volumes_text(State(lesions=()))
+    ('Not segmented yet.', 'No lesion found.')
+    """
+    if state.lesions is None:
+        return "Not segmented yet."
+    if not state.lesions:
+        return "No lesion found."
+    total_ml = sum(one.volume_ml for one in state.lesions)
+    return f"{_count(len(state.lesions), 'lesion')}, {total_ml:.3f} ml in all"
+
+
+def _job_text(job: JobState) -> str:
+    if job.running:
+        parts = [job.message or job.title, "stopping …" if job.stopping else remaining(job.remaining_s)]
+        return " · ".join(part for part in parts if part)
+    words = {"returned": "Finished", "failed": "Failed", "stopped": "Stopped"}
+    if job.outcome:
+        return f"{words[job.outcome]}: {job.reason}" if job.reason else words[job.outcome]
+    return ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
