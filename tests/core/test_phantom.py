@@ -13,7 +13,7 @@ from scipy import ndimage
 from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.geometry import Grid, Volume
 from napari_lesion_points.core.phantom import GRID, Anatomy, Phantom, make_anatomy, simulate_patient
-from napari_lesion_points.core.phantom.anatomy import deform
+from napari_lesion_points.core.phantom.anatomy import deform, fold
 from napari_lesion_points.core.phantom.look import VARIED, Look, draw_look
 from napari_lesion_points.core.phantom.scanner import Window, level, scan, whole
 from napari_lesion_points.core.phantom.scene import Scene, draw_scene
@@ -169,7 +169,7 @@ def plain_scans(look: Look) -> Look:
     """Return the same look by a perfect scanner."""
     clean = {"texture": 0.0, "bias": 0.0, "noise": 0.0, "gamma": 1.0, "blur_mm": 0.0, "slice_mm": 0.0}
     scans = tuple(replace(s, **clean, shift_mm=(0.0, 0.0, 0.0)) for s in look.scans)
-    return replace(look, scans=scans, patch_share=0.0)
+    return replace(look, scans=scans, patch_share=0.0, uneven_mm=0.0)
 
 
 def test_varied_patients_differ_in_looks_and_have_true_labels() -> None:
@@ -209,6 +209,34 @@ def test_patches_of_other_tissue_lie_around_the_brain_and_not_in_it(scene: Scene
         assert len(np.unique(around[s].round(3))) == len(kinds)
 
 
+def test_the_cortex_is_folded_where_the_template_is_unsure_and_only_there() -> None:
+    grid = centered([2, 2, 2])
+    voxels = np.indices(grid.shape).astype(np.float32)
+    depth_mm = 2 * np.minimum(voxels, np.array(grid.shape)[:, None, None, None] - 1 - voxels).min(axis=0)
+    sure = voxels[0] < 20
+    gm = np.where(sure, 0, 0.5).astype(np.float32)
+    csf, wm = np.where(sure, [[[[0]]], [[[1]]]], [[[[0.3]]], [[[0.2]]]]).astype(np.float32)
+    before = np.stack([csf, gm, wm])
+    after = fold(np.random.default_rng(0), csf, gm, wm, depth_mm, grid)
+    assert_allclose(after.sum(axis=0), 1, atol=1e-6)
+    kept = sure | (depth_mm >= 22)
+    assert_allclose(after[:, kept], before[:, kept], atol=1e-6)
+    folded = after[:, ~sure & (depth_mm < 16)]
+    assert not (folded[[0, 2]] > 0).all(axis=0).any()  # grey matter stays between fluid and white matter
+    assert (folded.max(axis=1) == 1).all()  # all three are there, where each was a share before
+    assert_array_equal(after, fold(np.random.default_rng(0), csf, gm, wm, depth_mm, grid))
+
+
+def test_a_tissue_is_uneven_as_much_as_its_look_says(scene: Scene) -> None:
+    look = plain_scans(draw_look(np.random.default_rng(0), scene, ["FLAIR"], varied=True))
+    even = scan(np.random.default_rng(0), scene, look, whole(scene))[0][0]
+    rough = replace(look, uneven=np.array([[0, 0, 0, 0.05]], np.float32), uneven_mm=6.0)
+    added = scan(np.random.default_rng(0), scene, rough, whole(scene))[0][0] - even
+    csf, gm, _, wm = scene.tissue
+    assert added[wm == 255].std() == pytest.approx(0.05, rel=0.15)
+    assert not added[(wm == 0) & (csf + gm == 255)].any()
+
+
 def test_a_window_shows_what_the_whole_shows_there(scene: Scene) -> None:
     look = plain_scans(draw_look(np.random.default_rng(1), scene, varied=True))
     images, foreground = scan(np.random.default_rng(0), scene, look, whole(scene))
@@ -242,7 +270,8 @@ def test_blur_slices_and_displacement_are_those_of_scipy(scene: Scene) -> None:
 
 
 def test_a_window_is_standardised_as_the_whole_would_be(scene: Scene) -> None:
-    look = replace(draw_look(np.random.default_rng(2), scene, varied=True), patch_share=0.0)
+    look = replace(draw_look(np.random.default_rng(2), scene, varied=True), patch_share=0.0, uneven_mm=6.0)
+    look = replace(look, scans=tuple(replace(s, bias_mm=15.0) for s in look.scans))  # so that one field is like another
     images, foreground = scan(np.random.default_rng(0), scene, look, whole(scene))
     where = np.nonzero(scene.surface > -80)
     chosen = np.random.default_rng(3).choice(len(where[0]), 4000)

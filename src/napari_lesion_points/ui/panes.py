@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QPointF, QSize, Qt, Signal
-from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
+from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QPixmap, QResizeEvent, QWheelEvent
 from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.controls import button, row
-from napari_lesion_points.ui.picture import paint
+from napari_lesion_points.ui.picture import Picture, paint_over, paint_slice
 from napari_lesion_points.ui.planes import ORIENTATIONS, Content, tiling
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class Pane(QWidget):
         self._navigator = navigator
         self._last: QPointF | None = None
         self._turned = 0
+        self._painted: tuple[Picture, QPixmap] | None = None
         self.setMinimumSize(90, 90)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Ignored)
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
@@ -51,7 +52,8 @@ class Pane(QWidget):
         picture = self.content and self._navigator.picture(self.content, (self.width(), self.height()))
         painter = QPainter(self)
         if picture:
-            paint(painter, picture)
+            painter.drawPixmap(0, 0, self._slice(picture))
+            paint_over(painter, picture)
         else:
             painter.fillRect(self.rect(), Qt.GlobalColor.black)
         painter.end()
@@ -92,6 +94,19 @@ class Pane(QWidget):
             self._navigator.zoom(_ZOOM**notches)
         else:
             self._navigator.step(self.content.orientation, -notches)
+
+    def _slice(self, picture: Picture) -> QPixmap:
+        """Return the slice painted, and keep it: while the canvas scrolls, only what lies over it changes."""
+        ratio = self.devicePixelRatioF()
+        known, pixmap = self._painted or (None, QPixmap())
+        if known is None or pixmap.devicePixelRatioF() != ratio or not picture.has_slice_of(known):
+            pixmap = QPixmap(self.size() * ratio)
+            pixmap.setDevicePixelRatio(ratio)
+            painter = QPainter(pixmap)
+            paint_slice(painter, picture)
+            painter.end()
+            self._painted = picture, pixmap
+        return pixmap
 
     def _point(self, at: QPointF) -> None:
         view = self.content and self._navigator.view(self.content, (self.width(), self.height()))

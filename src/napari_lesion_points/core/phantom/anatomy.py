@@ -28,6 +28,12 @@ TEMPLATE_T1W = 0.25, 0.70, 1.00
 
 _DEEP_MM = 20.0, 28.0  # grey matter turns from cortex into nuclei between these depths
 
+_FOLDED_MM = 16.0, 22.0  # the cortex is folded anew as far as the first, and left as it is from the second
+_FOLD_MM = 2.5, 5.0  # distance over which folds change
+_FOLD_HEIGHT = 0.1, 0.35  # standard deviation of the noise on the way from fluid (0) over grey (0.5) to white (1)
+_ATROPHY = 0.0, 0.12  # by how much sulci are wider than in the template, on that way
+_EDGE = 0.15  # of that way, over which one tissue turns into the next
+
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
@@ -127,6 +133,43 @@ def deform(rng: np.random.Generator, anatomy: Anatomy, *, widen_mm: float = 0.0)
         steps_mm = [widen_mm * ndimage.map_coordinates(t, source, order=1) for t in anatomy.towards_ventricles]
         source += np.stack(steps_mm) / grid.spacing[:, None, None, None].astype(np.float32)
     return source
+
+
+def fold(rng: np.random.Generator, csf: Array, gm: Array, wm: Array, depth_mm: Array, grid: Grid) -> Array:
+    """Fold the cortex as one person's is: a template's, averaged over many, has no gyri of its own.
+
+    On the way from fluid over grey to white matter a voxel of the average stands where its shares put it. Noise moves
+    it along, and it becomes the tissue that lies there: so grey matter stays between fluid and white matter, as a
+    ribbon, and where the template is sure of a tissue nothing changes.
+
+    Parameters
+    ----------
+    rng : Generator
+        Source of randomness.
+    csf, gm, wm : (I, J, K) float32
+        Shares that sum to 1 in the brain and to 0 outside.
+    depth_mm : (I, J, K) float32
+        Distance from the outside of the brain.
+    grid : Grid
+        Of all of them.
+
+    Returns
+    -------
+    (3, I, J, K) float32
+        Shares of fluid, grey and white matter, of the same sum.
+    """
+    mean = np.stack([csf, gm, wm])
+    inside = mean.sum(axis=0)
+    noise = smooth_noise(rng, grid.shape, rng.uniform(*_FOLD_MM) / grid.spacing)
+    moved = rng.uniform(*_FOLD_HEIGHT) * noise - rng.uniform(*_ATROPHY)
+    way = 0.5 * gm + wm + moved * np.minimum(4 * (inside - mean.max(axis=0)), 1)
+    white = np.clip((way - 0.75) / _EDGE + 0.5, 0, 1)
+    fluid = np.clip((0.25 - way) / _EDGE + 0.5, 0, 1)
+    folded = np.stack([fluid, 1 - fluid - white, white]) * inside
+    low, high = _FOLDED_MM
+    kept = np.clip((depth_mm - low) / (high - low), 0, 1)
+    shares: Array = (folded + kept * (mean - folded)).astype(np.float32)
+    return shares
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], scale_vox: NDArray[np.floating]) -> Array:

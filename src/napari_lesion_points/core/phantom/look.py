@@ -59,6 +59,11 @@ _PLAIN = {
 _KINDS = 6
 _PATCHES_MM = (2.0, 14.0)
 
+#: By how much the brightness of a tissue differs between places, at most: a standard deviation, as a share of white
+#: matter's brightness. Fluid that flows, iron and myelin do that.
+_UNEVEN = 0.3, 0.12, 0.12, 0.06
+_UNEVEN_MM = 6.0, 25.0
+
 _FIRST = 0.85  # how often the first sequence is among those of a clinic
 _HOW_MANY = (0.15, 0.2, 0.3, 0.35)  # how often a clinic has one, two, three, four sequences
 
@@ -113,6 +118,8 @@ class Look:
         What is imaged.
     tissue : (S, 4) float
         Brightness of each tissue.
+    uneven : (S, 4) float
+        Standard deviation of that brightness between places that are `uneven_mm` apart.
     detail, rim, bone, scalp : (S,) float
         Brightness of the template's detail and of the rim of the ventricles, which are added; of bone and scalp.
     spot : (S, 1 + spots) float
@@ -121,6 +128,8 @@ class Look:
         Per sequence.
     patches : (S, K) float
         Brightness of the kinds of tissue that lie outside of the brain in patches.
+    uneven_mm : float
+        Distance over which the brightness of a tissue changes; 0 where it is the same everywhere.
     patch_mm, patch_share : float
         Distance over which patches change; share of them, the rest being shells of bone and scalp.
     bone_mm, scalp_mm : float
@@ -131,6 +140,7 @@ class Look:
 
     sequences: tuple[str, ...]
     tissue: Array
+    uneven: Array
     detail: Array
     rim: Array
     bone: Array
@@ -138,6 +148,7 @@ class Look:
     spot: Array
     scans: tuple[Scan, ...]
     patches: Array
+    uneven_mm: float
     patch_mm: float
     patch_share: float
     bone_mm: float
@@ -177,6 +188,9 @@ def draw_look(
     return Look(
         names,
         level.astype(np.float32),
+        uneven=wm[:, None] * rng.uniform(0, _UNEVEN, (len(some), 4)).astype(np.float32)
+        if varied
+        else np.zeros_like(level, np.float32),
         detail=each([c.detail for c in some]),
         rim=wm * each([c.rim for c in some]),
         bone=wm * each([c.bone for c in some]),
@@ -187,6 +201,7 @@ def draw_look(
         scalp_mm=rng.uniform(3, 11),
         strip_mm=(None if rng.random() < 0.4 else rng.uniform(-1, 4)) if varied else 0.0,
         patches=wm[:, None] * rng.uniform(0, 1, (len(some), _KINDS)).astype(np.float32) ** 2 * 3.5,
+        uneven_mm=rng.uniform(*_UNEVEN_MM) if varied else 0.0,
         patch_mm=float(np.exp(rng.uniform(*np.log(_PATCHES_MM)))),
         patch_share=float(rng.choice((0.0, 0.3, 0.6, 1.0), p=(0.15, 0.25, 0.3, 0.3))) if varied else 0.0,
     )

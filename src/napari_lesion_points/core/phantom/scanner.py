@@ -73,6 +73,9 @@ def scan(rng: np.random.Generator, scene: Scene, look: Look, window: Window) -> 
     images = np.empty((len(look.sequences), *foreground.shape), np.float32)
     for s, settings in enumerate(look.scans):
         signal = voxels.brightness(look, s, kinds)
+        if look.uneven_mm:
+            places = smooth_noise(rng, signal.shape, look.uneven_mm / scene.grid.spacing)
+            signal += places * np.tensordot(look.uneven[s], voxels.tissue[:4], axes=1)
         if settings.texture:
             signal += settings.texture * _texture(rng, signal.shape) * (voxels.outside_mm < 0)
         np.maximum(signal, 0, out=signal)
@@ -96,8 +99,9 @@ def level(
     kinds = _kinds(rng.standard_normal(inside.shape), look) if look.patch_share else np.zeros(inside.shape, np.intp)
     mean, deviation = np.zeros((2, len(look.scans)), np.float32)
     for s, settings in enumerate(look.scans):
-        signal = np.maximum(voxels.brightness(look, s, kinds)[inside], 0)
-        field, *noise = rng.standard_normal((3, len(signal)), dtype=np.float32)
+        spread = np.tensordot(look.uneven[s], voxels.tissue[:4], axes=1)[inside]
+        places, field, *noise = rng.standard_normal((4, len(spread)), dtype=np.float32)
+        signal = np.maximum(voxels.brightness(look, s, kinds)[inside] + places * spread, 0)
         values = _measured(settings, signal, field, np.stack(noise))
         mean[s], deviation[s] = values.mean(), values.std()
     return mean, deviation

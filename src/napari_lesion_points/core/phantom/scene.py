@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_lesion_points.core.components import MIN_VOXELS
-from napari_lesion_points.core.phantom.anatomy import deform
+from napari_lesion_points.core.phantom.anatomy import deform, fold
 from napari_lesion_points.core.phantom.spots import Spot, grow, warp_mask
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def draw_scene(
     lesions : (int, int)
         Fewest and most lesions to grow, both included. There are fewer where white matter has no room for them.
     varied : bool
-        Lesions of all sizes, at any distance, and ventricles of all sizes.
+        Lesions of all sizes, at any distance, ventricles of all sizes, and a cortex folded anew.
     masks : sequence of Volume
         Lesions of real patients in the template's space: those of one of them come first.
     """
@@ -104,6 +104,10 @@ def draw_scene(
         ndimage.map_coordinates(m, source, order=1)
         for m in (anatomy.csf, anatomy.gm, anatomy.deep, anatomy.wm, anatomy.detail, anatomy.periventricular)
     )
+    if varied:
+        depth_mm = ndimage.map_coordinates(anatomy.depth_mm, source, order=1)
+        csf, gm, wm = fold(rng, csf, gm, wm, depth_mm, grid)
+        deep = np.minimum(deep, gm)
     brain = ndimage.binary_fill_holes(csf + gm + wm > 0.5)
 
     sites = np.where(wm > 0.6, 0.05 + near, 0)
