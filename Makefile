@@ -41,7 +41,7 @@ demo: install
 
 test: lint
 	@tools/system-libraries.sh xvfb
-	@tools/virtual-display.sh $(BIN)/python -m pytest $(ARGS)
+	@tools/virtual-display.sh $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: install
 	@tools/system-libraries.sh xvfb

@@ -23,6 +23,16 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all tests with a window to one process, first: windows of two would fight for the keyboard."""
+    windows = Path(__file__).parent / "ui"
+    for item in items:
+        if windows in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("windows"))
+    items.sort(key=lambda item: windows not in item.path.parents)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real scans beside the repository. It may be read-only."""
