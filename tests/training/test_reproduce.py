@@ -56,7 +56,7 @@ def test_from_nothing_to_tables_and_on(
     monkeypatch.setattr(experiments, "PATIENTS", (1, 2))
     out = tmp_path / "out"
     arguments = ["reproduce", "--study", str(study), "--out", str(out), "--only", "labels,patients"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--epochs-per-run", "1", "--seeds", "1"])
+    monkeypatch.setattr(sys, "argv", [*arguments, "--steps-per-run", "2", "--seeds", "1"])
     command.main()
     made = sorted(path.name for path in (out / "networks").iterdir())
     assert made == ["chance-1-0", "chance-2-0", "heatmap-1.5-0", "segmentation-0", "uncertain-2-0"]

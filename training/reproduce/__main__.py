@@ -30,7 +30,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(EXPERIMENTS), help="of " + ",".join(EXPERIMENTS))
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes-per-run", type=float, default=5.0)
-    budget.add_argument("--epochs-per-run", type=int, help="instead, for figures that a machine repeats exactly")
+    budget.add_argument(
+        "--steps-per-run", type=int, help="instead, for figures that a machine repeats however busy it is"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     names = arguments.only.split(",")
@@ -39,16 +41,16 @@ def main() -> None:
         parser.error(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
     some = [EXPERIMENTS[name] for name in names]
     expected = sum(e.networks(arguments.seeds) for e in some)
-    epochs: int | None = arguments.epochs_per_run
-    minutes = None if epochs else arguments.minutes_per_run
-    bench = Bench(Cohort(arguments.study.resolve()), arguments.out, expected, minutes=minutes, epochs=epochs)
+    steps: int | None = arguments.steps_per_run
+    minutes = None if steps else arguments.minutes_per_run
+    bench = Bench(Cohort(arguments.study.resolve()), arguments.out, expected, minutes=minutes, steps=steps)
     tables = []
     for experiment in some:
         table = experiment.make(bench, range(arguments.seeds))
         tables.append(table)
         atomic_write(arguments.out / f"{table.name}.csv", as_csv(table))
         print(f"\n{table.title}\n{as_csv(table)}", flush=True)
-        each = f"{epochs} epochs" if epochs else f"{minutes:g} minutes"
+        each = f"{steps} steps" if steps else f"{minutes:g} minutes"
         command = f"python -m training.reproduce {shlex.join(sys.argv[1:])}"
         write_report(arguments.out / "report.html", tables, bench.cohort.root.name, each, arguments.seeds, command)
 

@@ -23,6 +23,8 @@ from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.dropout import predict_with_dropout
 from napari_lesion_points.learn.labels import Found, Kind, Label, find_components
 from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.recipes import RECIPES
+from napari_lesion_points.learn.train import PATCHES_PER_CASE
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.workflow.jobs import run
@@ -105,16 +107,16 @@ class Bench:
         What to learn and to be tested on.
     out : Path
         Folder of all that is made.
-    minutes, epochs : float, int
+    minutes, steps : float, int
         Budget of each training: one of the two.
     expected : int
         Networks that the experiments will ask for, for the time left.
     """
 
     def __init__(
-        self, cohort: Cohort, out: Path, expected: int, *, minutes: float | None = None, epochs: int | None = None
+        self, cohort: Cohort, out: Path, expected: int, *, minutes: float | None = None, steps: int | None = None
     ) -> None:
-        self.cohort, self.out, self.expected, self.minutes, self.epochs = cohort, out, expected, minutes, epochs
+        self.cohort, self.out, self.expected, self.minutes, self.steps = cohort, out, expected, minutes, steps
         self.tolerance_mm = TOLERANCE_VOX * cohort.spacing_mm
         self._asked: set[str] = set()
         self._took_s: list[float] = []
@@ -160,7 +162,7 @@ class Bench:
                 cases=network.cases,
                 validation=self.cohort.split["val"],
                 minutes=self.minutes,
-                epochs=self.epochs,
+                epochs=self.steps and epochs_of(self.steps, len(network.cases)),
                 sigma_mm=network.sigma_vox * self.cohort.spacing_mm,
                 seed=network.seed,
                 tolerance_mm=self.tolerance_mm,
@@ -222,3 +224,8 @@ def _rows(centers_world: NDArray[np.floating], existence: NDArray[np.floating]) 
     """World mm and existence of each candidate."""
     table = np.column_stack([np.reshape(centers_world, (-1, 3)), existence])
     return [[round(float(x), 4) for x in row] for row in table]
+
+
+def epochs_of(steps: int, cases: int) -> int:
+    """Return the epochs over so many cases that come closest to a number of steps, at least one."""
+    return max(round(steps * RECIPES["fast"].batch / (cases * PATCHES_PER_CASE)), 1)
