@@ -199,6 +199,25 @@ def test_a_store_of_the_first_schema_opens_as_it_was(root: Path) -> None:
         assert study.state("02") is CaseState.NEW
 
 
+def test_a_store_of_the_second_schema_opens_and_may_then_hold_what_an_older_version_would_not_read(
+    root: Path, open_study: OpenStudy
+) -> None:
+    with open_study(reader="ada") as study:
+        study.add_candidates("01", [found("q")], "m", 2.0)
+    path = root / "derivatives" / "lesion-points" / "study.sqlite"
+    store = sqlite3.connect(path)  # schema 2 had the tables of schema 3
+    store.execute("PRAGMA user_version = 2")
+    store.commit()
+    with open_study(reader="ada") as study:
+        before = study.candidates()[0]
+        change = Change("sub-01", "unsure", {}, {"q": (before, replace(before, verdict=Verdict.UNSURE, reader="ada"))})
+        study.apply(change)
+        assert study.candidates()[0].verdict is Verdict.UNSURE
+        assert study.history()[-1].change.candidates == change.candidates
+    assert store.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    store.close()
+
+
 def test_a_store_carried_over_has_the_tables_of_a_new_one(tmp_path: Path) -> None:
     def tables(path: Path) -> dict[str, object]:
         Database(path).close()

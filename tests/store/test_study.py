@@ -417,6 +417,28 @@ def test_what_was_rejected_is_not_asked_again(study: Study) -> None:
     assert verdicts(study) == [nothing]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "kept"), [(Verdict.MOVED, True), (Verdict.UNSURE, True), (Verdict.ACCEPTED, False)]
+)
+def test_what_was_decided_elsewhere_or_put_aside_stays_so_where_it_is_found_again(
+    study: Study, verdict: Verdict, kept: bool
+) -> None:
+    before = candidate("first")
+    study.add_candidates("01", [before], "m1", 2.0)
+    study.apply(Change("sub-01", "x", {}, {"first": (before, replace(before, verdict=verdict, reader="ada"))}))
+    study.add_candidates("01", [candidate("second"), replace(candidate("third"), world=(30.0, 0, 0))], "m2", 2.0)
+    expected = (verdict, "ada") if kept else (Verdict.NONE, "")
+    assert [(c.verdict, c.reader) for c in study.candidates("01")] == [expected, (Verdict.NONE, "")]
+
+
+def test_what_is_put_aside_is_not_reviewed(study: Study) -> None:
+    found = candidate("q"), candidate("r")
+    study.add_candidates("01", found, "m", 2.0)
+    for one, verdict in zip(found, (Verdict.UNSURE, Verdict.REJECTED), strict=True):
+        study.apply(Change("sub-01", "x", {}, {one.id: (one, replace(one, verdict=verdict, reader="ada"))}))
+    assert (study.summary()[0].candidates, study.summary()[0].reviewed) == (2, 1)
+
+
 def test_several_changes_are_one_transaction(study: Study) -> None:
     first, second = annotation("a"), annotation("a")
     with pytest.raises(StudyError, match="'a' is not stored as it was"):

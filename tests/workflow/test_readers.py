@@ -54,6 +54,15 @@ def settle(study: Study, difference: Difference, keep: Keep) -> Change:
     return change
 
 
+def test_an_unsure_verdict_settles_no_difference(study: Study) -> None:
+    consensus = study.of(CONSENSUS)
+    found = differences(study, "ada", "bob", "sub-01")
+    consensus.apply(verdict_change(consensus, found[0].points[0], Verdict.UNSURE))
+    again = differences(study, "ada", "bob", "sub-01")
+    assert again[0].points[0].verdict is Verdict.UNSURE
+    assert not again[0].settled
+
+
 def places(study: Study) -> list[float]:
     return sorted(a.world[0] for a in study.of(CONSENSUS).annotations("sub-01"))
 
@@ -92,6 +101,17 @@ def test_kappa_is_on_what_all_have_judged(study: Study) -> None:
     assert (together.case, together.candidates, together.points) == ("sub-01", 4, None)
     assert together.kappa == pytest.approx((2 / 3 - 0.5) / 0.5)
     assert not together.finished
+
+
+def test_who_is_unsure_has_not_judged(study: Study) -> None:
+    x = (200.0 + 20 * k for k in range(5))
+    study.add_candidates("01", [LesionPoint("sub-01", (at, 0, 0), origin=Origin.MODEL) for at in x], "m", 2)
+    judge(study, "ada", "++--+")
+    judge(study, "bob", "+---+")
+    bob = study.of("bob", "bob")
+    bob.apply(verdict_change(bob, bob.candidates("sub-01")[4], Verdict.UNSURE))
+    row, *_ = study_agreement(study)
+    assert (row.candidates, row.kappa) == (4, 0.5)  # ++--  against +---
 
 
 def test_agreement_as_a_table(study: Study, tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ def test_candidates_without_a_verdict_are_unknown_until_the_case_is_done(study: 
     assert unknown() == {"sub-01": ((40, 2, 3),), "sub-02": (), "sub-03": ()}
     study.set_state("sub-01", CaseState.DONE)
     assert unknown()["sub-01"] == ()
+    study.apply(verdict_change(study, study.candidates("sub-01")[2], Verdict.UNSURE))
+    assert unknown()["sub-01"] == ((40, 2, 3),)  # the reader has said that nobody knows, also of a case that is done
 
 
 def test_cases_are_chosen_by_name_and_done_without_lesions_counts(study: Study, tmp_path: Path) -> None:

@@ -38,6 +38,18 @@ class Verdict(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     MOVED = "moved"
+    UNSURE = "unsure"  # put aside: looked at, not decided
+
+    @property
+    def decided(self) -> bool:
+        """Whether it says that there is a lesion, or that there is none.
+
+        Examples
+        --------
+        >>> [verdict.name for verdict in Verdict if verdict.decided]
+        ['ACCEPTED', 'REJECTED', 'MOVED']
+        """
+        return self not in (Verdict.NONE, Verdict.UNSURE)
 
 
 class Order(StrEnum):

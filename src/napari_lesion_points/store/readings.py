@@ -21,6 +21,9 @@ from napari_lesion_points.store.schema import ANNOTATIONS, CANDIDATES, EDITS, PR
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+#: Verdicts that hold for what a later run finds at the same place.
+_KEPT = (Verdict.REJECTED, Verdict.MOVED, Verdict.UNSURE)
+
 
 @dataclass(frozen=True)
 class Edit:
@@ -92,7 +95,8 @@ def insert_run(
 ) -> None:
     """Store a run for those who see what `reading` proposes; verdicts that its candidates come with are theirs.
 
-    What a reading rejected in an earlier run, it has rejected where it is found again: nobody is asked twice.
+    What a reading rejected, moved or put aside in an earlier run stays so where it is found again: nobody is asked
+    twice. (What was accepted has an annotation there.)
     """
     values = {**run, "reading": reading, "utc": utc_now()}
     number = connection.execute(RUNS.insert().values(values).returning(RUNS.c.run)).scalar_one()
@@ -104,11 +108,11 @@ def insert_run(
         key = {"candidate": connection.execute(this).scalar_one(), "reading": reading}
         put(connection, VERDICTS, key, {"verdict": str(judged.verdict), "reader": judged.reader})
     if reading == SHARED:
-        _reject_again(connection, str(run["case"]), number)
+        _judge_again(connection, str(run["case"]), number)
 
 
-def _reject_again(connection: sql.Connection, case: str, number: int) -> None:
-    """Give a new run's candidates the verdict "rejected" where that is the last one within `SAME_LESION_MM`."""
+def _judge_again(connection: sql.Connection, case: str, number: int) -> None:
+    """Give a new run's candidates the last verdict within `SAME_LESION_MM`, if it is one of `_KEPT`."""
     place = CANDIDATES.c.x_mm, CANDIDATES.c.y_mm, CANDIDATES.c.z_mm
     new = connection.execute(sql.select(CANDIDATES.c.number, *place).where(CANDIDATES.c.run == number)).all()
     given = connection.execute(
@@ -122,7 +126,7 @@ def _reject_again(connection: sql.Connection, case: str, number: int) -> None:
             then = [row for row in given if (row.run, row.reading) == (run, reading)]
             pairs = match_points([c[1:] for c in asked], [row[4:] for row in then], SAME_LESION_MM).pairs
             for i, k in pairs:
-                if then[k].verdict == Verdict.REJECTED:
+                if then[k].verdict in _KEPT:
                     key = {"candidate": asked[i].number, "reading": reading}
                     put(connection, VERDICTS, key, {"verdict": then[k].verdict, "reader": then[k].reader})
             answered = set(pairs[:, 0].tolist())

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sql
 
 from napari_lesion_points import __version__
-from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint, Place
+from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint, Place, Verdict
 from napari_lesion_points.errors import OutputError, StudyError
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import find_cases
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseSummary:
-    """One line of the case list; `candidates` and `reviewed` count the newest run."""
+    """One line of the case list; `candidates` and `reviewed` (those decided) count the newest run."""
 
     case: str
     state: CaseState
@@ -240,7 +240,8 @@ class Study:
         """Return state and counts of every case, in the order of `files`: three queries, whatever the number."""
         annotations = annotations_of(self.reading).order_by(None).subquery()
         candidates = candidates_of(self.reading).order_by(None).subquery()
-        reviewed = sql.func.sum(sql.case((candidates.c.verdict != "", 1), else_=0))
+        decided = candidates.c.verdict.in_([verdict for verdict in Verdict if verdict.decided])
+        reviewed = sql.func.sum(sql.case((decided, 1), else_=0))
         mine = sql.select(PROGRESS).where(PROGRESS.c.reading == self.reading)
         with self._database.transaction() as connection:
             known = {row.case: (CaseState(row.state), row.note) for row in connection.execute(mine)}

@@ -174,3 +174,57 @@ class Crosshair:
         for overlay in overlays:
             if overlay.visible != visible:
                 overlay.visible = visible
+
+
+class Boxes:
+    """Squares over the canvas around places of the case, whichever slice they are on; napari's zoom boxes.
+
+    They are made when the first is wanted.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+        self._shown: DisplayedCase | None = None
+        self._places: tuple[tuple[tuple[float, float, float], float], ...] = ()
+        self._names: list[str] = []
+        self._events = (
+            viewer.dims.events.order, viewer.dims.events.ndisplay,
+            viewer.scene.camera.events.center, viewer.scene.camera.events.zoom, viewer.canvas.events.size,
+        )  # fmt: skip
+        for event in self._events:
+            event.connect(self._draw)
+
+    def show(
+        self, shown: DisplayedCase | None, places: tuple[tuple[tuple[float, float, float], float], ...]
+    ) -> None:
+        """Draw squares around these places of a case: world mm, and the side in mm."""
+        if shown is not self._shown or places != self._places:
+            self._shown, self._places = shown, places
+            self._draw()
+
+    def close(self) -> None:
+        """Take them away."""
+        for event in self._events:
+            event.disconnect(self._draw)
+        for name in self._names:
+            self._viewer.canvas.overlays.pop(name, None)
+
+    def _draw(self) -> None:
+        from napari.components.overlays import ZoomOverlay
+
+        viewer, shown = self._viewer, self._shown
+        places = self._places if shown is not None and viewer.dims.ndisplay == 2 else ()
+        while len(self._names) < len(places):
+            self._names.append(f"lesion_points_box_{len(self._names)}")
+            viewer.canvas.overlays[self._names[-1]] = ZoomOverlay(box=False)
+        overlays = [viewer.canvas.overlays[name] for name in self._names]
+        zoom, middle = viewer.scene.camera.zoom, np.asarray(viewer.canvas.size) / 2
+        up = viewer.scene.camera.orientation2d[0] == "up"
+        for overlay, (world, side_mm) in zip(overlays, places, strict=False):
+            mm = shown.to_layer([world])[0] * shown.grid.spacing if shown is not None else np.zeros(3)
+            down, right = (mm[list(viewer.dims.order[-2:])] - np.asarray(viewer.scene.camera.center)[-2:]) * zoom
+            at, half = middle + (-down if up else down, right), side_mm * zoom / 2
+            overlay.position = (tuple(at - half), tuple(at + half))
+        for number, overlay in enumerate(overlays):
+            if overlay.visible != (number < len(places)):
+                overlay.visible = number < len(places)

@@ -70,10 +70,16 @@ class Keys:
             "Review": {
                 "A": Key(desk.accept, "accept: a lesion"),
                 "R": Key(desk.reject, "reject: no lesion"),
-                "M": Key(desk.toggle_placing, "move: the next click places it"),
+                "M": Key(desk.clicks.move, "move: the next click places it"),
+                "T": Key(desk.clicks.split, "two: split it at the next two clicks"),
+                "J": Key(desk.clicks.merge, "join: merge it with its neighbour (J again)"),
+                "N": Key(desk.clicks.next_partner, "another neighbour to merge it with"),
+                "Escape": Key(desk.clicks.stop, "do not move, split or merge after all"),
+                "U": Key(desk.unsure, "unsure: put it aside"),
+                "Shift-U": Key(desk.toggle_asking, "ask about the unsure ones again, or not"),
                 "S": Key(desk.skip, "skip"),
                 "B": Key(desk.back, "back"),
-                "Escape": Key(desk.stop_placing, "do not move after all"),
+                "L": Key(desk.toggle_list, "list of candidates, or not"),
             },
             "Readers": {
                 "A": Key(readers.keep_first, "keep the first reader's"),

@@ -47,9 +47,16 @@ _CANDIDATE_MM = 8.0
 _ANY_SIZE = (0, 10000)
 
 _LESION_COLOR = "#00e5ff"
-_SYMBOLS = {Verdict.NONE: "disc", Verdict.ACCEPTED: "star", Verdict.REJECTED: "x", Verdict.MOVED: "diamond"}
+_SYMBOLS = {
+    Verdict.NONE: "disc",
+    Verdict.ACCEPTED: "star",
+    Verdict.REJECTED: "x",
+    Verdict.MOVED: "diamond",
+    Verdict.UNSURE: "square",
+}
 _FACES = {
     Verdict.NONE: "transparent",
+    Verdict.UNSURE: "transparent",
     Verdict.ACCEPTED: "#4caf50",
     Verdict.REJECTED: "#ff5252",
     Verdict.MOVED: "#ffb300",

@@ -67,7 +67,7 @@ class Mark:
     at : (3,) float
         Voxel coordinates of the displayed grid.
     symbol : str
-        "star", "x" or "diamond"; a ring for any other.
+        "star", "x", "diamond" or "square"; a ring for any other.
     diameter_mm : float
         Its size.
     face, border : (4,) int
@@ -173,7 +173,10 @@ def _paint_mark(painter: QPainter, mark: Mark, view: View, accent: QColor) -> No
     if mark.selected:
         painter.setPen(QPen(accent, 2))
         painter.drawEllipse(middle, radius + 3, radius + 3)
-    if mark.symbol not in ("star", "x", "diamond"):
+    if mark.symbol == "square":
+        painter.setPen(QPen(border, 2.5))
+        painter.drawRect(QRectF(x - radius, y - radius, 2 * radius, 2 * radius))
+    elif mark.symbol not in ("star", "x", "diamond"):
         painter.setPen(QPen(border, 2.5))
         painter.drawEllipse(middle, radius, radius)
     elif mark.symbol == "x":

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_lesion_points.core.records import Change, LesionPoint, Order, Verdict
 from napari_lesion_points.errors import LesionPointsError
-from napari_lesion_points.ui import layers
-from napari_lesion_points.ui.editing import FLAT_ONLY
+from napari_lesion_points.ui.review_clicks import ReviewClicks
 
 if TYPE_CHECKING:
-    from napari import Viewer
+    from collections.abc import Sequence
 
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.screen import Screen
-
-#: A press and release farther apart than this (pixels) pans the view and places nothing.
-_CLICK_PIXELS = 5.0
 
 #: The queue follows the existence slider when it has rested for this long (ms).
 _SETTLE_MS = 250
@@ -29,11 +23,17 @@ _SETTLE_MS = 250
 #: The newest verdicts tell the pace.
 _PACE_OF = 20
 
-_WORDS = {Verdict.ACCEPTED: "Accepted", Verdict.REJECTED: "Rejected", Verdict.MOVED: "Moved"}
+_WORDS = {Verdict.ACCEPTED: "Accepted", Verdict.REJECTED: "Rejected", Verdict.UNSURE: "Put aside as unsure"}
 
 
 class ReviewDesk:
-    """Walks through the queue of candidates of one viewer's session."""
+    """Walks through the queue of candidates of one viewer's session.
+
+    Attributes
+    ----------
+    clicks : ReviewClicks
+        What is done to a candidate with the mouse: move, split and merge it.
+    """
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
@@ -46,13 +46,12 @@ class ReviewDesk:
         self._settle.timeout.connect(self.rebuild)
         controller.changed.connect(self._on_changed)
         controller.walked.connect(self._on_walked)
-        controller.viewer.mouse_drag_callbacks.append(self._place)
+        self.clicks = ReviewClicks(controller, self.carry_out, self.go_to)
 
     def close(self) -> None:
         """Stop listening to the viewer."""
         self._settle.stop()
-        if self._place in self._controller.viewer.mouse_drag_callbacks:
-            self._controller.viewer.mouse_drag_callbacks.remove(self._place)
+        self.clicks.close()
 
     @property
     def current(self) -> LesionPoint | None:
@@ -68,15 +67,17 @@ class ReviewDesk:
             return
         cases = None if all_cases else (state.wanted,)
         try:
-            queue = review_queue(study, cases, state.threshold, state.queue_order)
-            scope = study.candidates(None if all_cases else state.wanted)
+            queue = review_queue(study, cases, state.threshold, state.queue_order, asking=state.asking)
+            proposed = study.candidates(None if all_cases else state.wanted)
         except LesionPointsError as error:
             self._controller.say(str(error), "error")
             return
         self._case = state.wanted
-        before = sum(p.verdict is not Verdict.NONE and p.existence >= state.threshold for p in scope)
         self._approached = self._fetched = ""
-        self._controller.update(queue=queue, at=0, queue_before=before, queue_all_cases=all_cases, placing=False)
+        self._controller.update(
+            queue=queue, at=0, queue_before=self._before(queue, proposed), queue_all_cases=all_cases,
+            proposed=proposed, placing=False,
+        )  # fmt: skip
 
     def set_order(self, order: Order) -> None:
         """Make the queue again in another order."""
@@ -108,7 +109,7 @@ class ReviewDesk:
         except LesionPointsError as error:
             self._controller.say(str(error), "error")
             return
-        waiting = {p.id for p in state.queue if p.verdict is Verdict.NONE}
+        waiting = {p.id for p in state.queue if p.verdict is state.asking}
         if not state.queue or not waiting <= newest:
             self.rebuild()
 
@@ -124,6 +125,24 @@ class ReviewDesk:
         """Reject the candidate."""
         self._judge(Verdict.REJECTED)
 
+    def unsure(self) -> None:
+        """Put the candidate aside: neither a lesion nor none."""
+        current = self.current
+        if current is not None and current.verdict is Verdict.UNSURE:
+            self.skip()
+        else:
+            self._judge(Verdict.UNSURE)
+
+    def toggle_asking(self) -> None:
+        """Ask about those that were put aside, or again about those without a verdict."""
+        asking = Verdict.NONE if self._controller.state.asking is Verdict.UNSURE else Verdict.UNSURE
+        self._controller.update(asking=asking)
+        self.rebuild()
+
+    def toggle_list(self) -> None:
+        """Show the list of candidates, or hide it."""
+        self._controller.update(listing=not self._controller.state.listing)
+
     def skip(self) -> None:
         """Go on without a verdict."""
         self._go(self._controller.state.at + 1)
@@ -132,54 +151,69 @@ class ReviewDesk:
         """Go back to the candidate before."""
         self._go(self._controller.state.at - 1)
 
-    def toggle_placing(self) -> None:
-        """Let the next click place the candidate, or not after all."""
-        if self._controller.screen.can_judge:
-            self._controller.update(placing=not self._controller.state.placing)
+    def go_to(self, candidate: str) -> None:
+        """Make a candidate of the queue's scope (an id) the one under review; one that is not in the queue joins it."""
+        state = self._controller.state
+        queue, ids = state.queue, [p.id for p in state.queue]
+        at = ids.index(candidate) if candidate in ids else min(state.at, len(queue))
+        if candidate not in ids:
+            found = next((p for p in state.proposed if p.id == candidate), None)
+            if found is None:
+                return
+            queue = (*queue[:at], found, *queue[at:])
+        self._go(at, queue=queue, queue_before=self._before(queue, state.proposed))
 
-    def stop_placing(self) -> None:
-        """Let clicks be clicks again."""
-        if self._controller.state.placing:
-            self._controller.update(placing=False)
+    def _before(self, queue: Sequence[LesionPoint], proposed: Sequence[LesionPoint]) -> int:
+        """How many candidates of the scope have been reviewed that are not in the queue."""
+        state, queued = self._controller.state, {p.id for p in queue}
+        if state.asking is Verdict.UNSURE:
+            return 0
+        reviewed = (p for p in proposed if p.verdict is not Verdict.NONE and p.existence >= state.threshold)
+        return sum(p.id not in queued for p in reviewed)
 
-    def _go(self, at: int) -> None:
+    def _go(self, at: int, **changes: Any) -> None:
         self._approached = self._fetched = ""
-        at = min(max(at, 0), len(self._controller.state.queue))
-        self._controller.update(at=at, placing=False)
+        length = len(changes.get("queue", self._controller.state.queue))
+        self._controller.update(at=min(max(at, 0), length), placing=False, **changes)
 
-    def _judge(self, verdict: Verdict, world: tuple[float, float, float] | None = None) -> None:
+    def _judge(self, verdict: Verdict) -> None:
         from napari_lesion_points.workflow.review import verdict_change
 
         controller, candidate = self._controller, self.current
         if candidate is None or controller.study is None or not controller.screen.can_judge:
             return
         try:
-            change = verdict_change(controller.study, candidate, verdict, world)
+            change = verdict_change(controller.study, candidate, verdict)
         except LesionPointsError as error:
             controller.say(f"Not stored: {error}", "error")
             return
-        if controller.store(change, f"{_WORDS[verdict]}, stored (existence {candidate.existence:.2f})."):
+        self.carry_out(change, f"{_WORDS[verdict]}, stored (existence {candidate.existence:.2f}).")
+
+    def carry_out(self, change: Change, text: str) -> None:
+        """Store what was decided about the candidate under review, and go on to the next that waits."""
+        controller = self._controller
+        if controller.store(change, text):
             self._note(change)
             controller.update(verdicts_s=(*controller.state.verdicts_s, time.monotonic())[-_PACE_OF:])
-            self._go(controller.state.at + 1)
+            state, following = controller.state, controller.state.at + 1
+            rest = state.queue[following:]
+            self._go(following + next((k for k, p in enumerate(rest) if p.verdict is state.asking), len(rest)))
 
-    def _note(self, change: Change) -> int | None:
-        """Write new verdicts into the queue; index of the first that changed."""
-        queue = list(self._controller.state.queue)
-        first = None
-        for index, candidate in enumerate(queue):
-            if candidate.id in change.candidates:
-                queue[index] = change.candidates[candidate.id][1]
-                first = index if first is None else first
-        if first is not None:
-            self._controller.update(queue=tuple(queue))
-        return first
+    def _note(self, change: Change) -> None:
+        """Write new verdicts into what is shown."""
+        state = self._controller.state
+        queue, proposed = (
+            tuple(change.candidates[p.id][1] if p.id in change.candidates else p for p in points)
+            for points in (state.queue, state.proposed)
+        )
+        if change.candidates:
+            self._controller.update(queue=queue, proposed=proposed)
 
     def _on_walked(self, change: Change) -> None:
-        """After undo or redo of a verdict, go back to the candidate it was about."""
-        index = self._note(change)
-        if index is not None:
-            self._go(index)
+        """After undo or redo of a verdict, go back to the candidate that was under review then."""
+        self._note(change)
+        if change.candidates:
+            self.go_to(next(iter(change.candidates)))
 
     def _on_changed(self, screen: Screen) -> None:
         """Bring the candidate under review on screen, once: its case first, then the place."""
@@ -208,23 +242,3 @@ class ReviewDesk:
         layer = controller.scene.candidates
         if layer is not None:
             layer.selected_data = {i for i, p in enumerate(controller.state.candidates) if p.id == current.id}
-
-    def _place(self, viewer: Viewer, event: Any) -> Iterator[None]:
-        """While placing, a click is the new centre of the candidate under review."""
-        if not self._controller.state.placing or self._controller.shown is None:
-            return
-        pressed = np.array(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        if np.linalg.norm(np.array(event.pos) - pressed) > _CLICK_PIXELS or not self._controller.state.placing:
-            return
-        if viewer.dims.ndisplay == 3:
-            self._controller.say(FLAT_ONLY, "warning")
-            return
-        shown = self._controller.shown
-        world = layers.clicked(shown, event.position)
-        if not shown.grid.contains([world])[0]:
-            self._controller.say("That is outside of the image. Click inside it, or press Esc.", "warning")
-            return
-        self._judge(Verdict.MOVED, world)

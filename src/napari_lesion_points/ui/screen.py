@@ -84,6 +84,8 @@ class Screen:
     segmenter: str
     can_segment: bool
     volumes_text: str
+    unsure: int
+    can_list: bool
 
 
 def resolve(state: State) -> Screen:
@@ -101,8 +103,9 @@ def resolve(state: State) -> Screen:
     trainable = [s for s in state.cases if s.annotations or s.state is CaseState.DONE]
     chosen = tuple(s.case for s in trainable if s.case not in state.unchecked)
     current = state.queue[state.at] if 0 <= state.at < len(state.queue) else None
-    reviewed = state.queue_before + sum(p.verdict is not Verdict.NONE for p in state.queue)
     to_review = state.queue_before + len(state.queue)
+    left = sum(p.verdict is state.asking for p in state.queue)
+    unsure = sum(p.verdict is Verdict.UNSURE and p.existence >= state.threshold for p in state.proposed)
     segmenter = next((str(card.path) for card in state.models if card.label == "segmentation"), "")
     above = sum(p.existence >= state.threshold for p in state.candidates)
     at_hand = state.differences[state.difference_at] if 0 <= state.difference_at < len(state.differences) else None
@@ -129,11 +132,11 @@ def resolve(state: State) -> Screen:
         shown_candidates=f"{above} of {len(state.candidates)} shown"
         if state.candidates
         else "no candidates in this case",
-        review_progress=_review_progress(state, reviewed, to_review),
-        reviewed=reviewed,
+        review_progress=_review_progress(state, left, to_review, unsure),
+        reviewed=to_review - left,
         to_review=to_review,
         current=current,
-        review_text=_review_text(state, current),
+        review_text=_review_text(state, current, unsure),
         lesions_text=_lesions_text(state) if state.tab == "Review" and ready else "",
         can_judge=current is not None and ready and current.case == state.shown,
         job_text=_job_text(state.job),
@@ -150,6 +153,8 @@ def resolve(state: State) -> Screen:
         segmenter=segmenter,
         can_segment=ready and bool(segmenter) and not state.job.running,
         volumes_text=_volumes_text(state),
+        unsure=unsure,
+        can_list=state.listing and state.tab == "Review",
     )
 
 
@@ -222,31 +227,36 @@ def _train_summary(chosen: list[CaseSummary]) -> str:
     return f"{text} ({empty} without lesions)" if empty else text
 
 
-def _review_progress(state: State, reviewed: int, to_review: int) -> str:
+def _review_progress(state: State, left: int, to_review: int, unsure: int) -> str:
     """How many are left, and for how long at the pace of the newest verdicts (their median, so breaks do not count).
 
     Examples
     --------
-    >>> _review_progress(State(verdicts_s=(0.0, 4.0, 8.0, 308.0)), 25, 37)
-    '12 of 37 left, about 48 s'
+    >>> _review_progress(State(verdicts_s=(0.0, 4.0, 8.0, 308.0)), 12, 37, 3)
+    '12 of 37 left, 3 unsure, about 48 s'
+    >>> _review_progress(State(asking=Verdict.UNSURE), 2, 3, 2)
+    '2 of 3 unsure left'
     """
     if not to_review:
-        return "nothing to review"
-    left = to_review - reviewed
+        return "none is unsure" if state.asking is Verdict.UNSURE else "nothing to review"
+    if state.asking is Verdict.UNSURE:
+        return f"{left} of {to_review} unsure left"
+    parts = [f"{left} of {to_review} left"] + ([f"{unsure} unsure"] if unsure else [])
     steps = [later - earlier for earlier, later in pairwise(state.verdicts_s)]
-    if len(steps) < _PACE_FROM or not left:
-        return f"{left} of {to_review} left"
-    return f"{left} of {to_review} left, {remaining(left * median(steps)).removesuffix(' left')}"
+    if len(steps) >= _PACE_FROM and left:
+        parts.append(remaining(left * median(steps)).removesuffix(" left"))
+    return ", ".join(parts)
 
 
-def _review_text(state: State, current: LesionPoint | None) -> str:
-    if current is None:
-        if not state.queue:
-            return "No unreviewed candidate. Predict first, or lower the existence slider."
-        return "All reviewed. The next fine-tuning will use what you accepted and moved."
-    if state.placing:
-        return "Click where the lesion's centre is (Esc or M again to leave it)."
-    return ""
+def _review_text(state: State, current: LesionPoint | None, unsure: int) -> str:
+    if current is not None:
+        return state.gesture.words(current) if state.placing else ""
+    if state.asking is Verdict.UNSURE:
+        return "These were the unsure ones. Shift+U goes back to the candidates without a verdict."
+    aside = f" {unsure} put aside as unsure: Shift+U asks again." if unsure else ""
+    if not state.queue:
+        return f"No unreviewed candidate. Predict first, or lower the existence slider.{aside}"
+    return f"All reviewed. The next fine-tuning will use what you accepted and moved.{aside}"
 
 
 def _lesions_text(state: State) -> str:
@@ -263,7 +273,7 @@ def _lesions_text(state: State) -> str:
 
     if not state.candidates:
         return ""
-    waiting = [c for c in state.candidates if c.verdict is Verdict.NONE]
+    waiting = [c for c in state.candidates if not c.verdict.decided]
     near = match_points([c.world for c in waiting], [p.world for p in state.points], SAME_LESION_MM).pairs[:, 0]
     open_ones = lesion_count([c.existence for i, c in enumerate(waiting) if i not in near])
     marked = len(state.points)

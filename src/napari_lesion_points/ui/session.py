@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from napari_lesion_points.core.records import LesionPoint, Order
+from napari_lesion_points.core.records import LesionPoint, Order, Verdict
+from napari_lesion_points.ui.gesture import Gesture
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.events import Finished
@@ -104,7 +105,7 @@ class State:
     at : int
         Index into the queue; its length when all are done.
     placing : bool
-        The next click places the candidate under review.
+        Clicks are for the candidate under review.
     readings : tuple of str
         Names of all readings of the study.
     agreement : tuple of AgreementRow
@@ -117,6 +118,14 @@ class State:
         Of all cases that have a painted mask; `unused_masks` are those not to learn from.
     lesions : tuple of LesionVolume or None
         What a segmentation drew in the case on screen; None when none did.
+    asking : Verdict
+        Which candidates the queue asks about: those without a verdict, or the unsure ones again.
+    proposed : tuple of LesionPoint
+        All candidates of the queue's scope, as they are now.
+    gesture : Gesture
+        What clicks do while `placing`.
+    listing : bool
+        The list of candidates is wanted.
     """
 
     root: str = ""
@@ -162,6 +171,10 @@ class State:
     devices: tuple[tuple[str, str], ...] = ()
     job: JobState = field(default_factory=JobState)
     notice: Notice = field(default_factory=Notice)
+    asking: Verdict = Verdict.NONE
+    proposed: tuple[LesionPoint, ...] = ()
+    gesture: Gesture = field(default_factory=Gesture)
+    listing: bool = False
 
 
 def next_views(views: str) -> str:

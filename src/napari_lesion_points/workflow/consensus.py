@@ -57,7 +57,7 @@ class Difference:
     @property
     def settled(self) -> bool:
         """Whether somebody has decided."""
-        return all(point.verdict for point in self.points)
+        return all(point.verdict.decided for point in self.points)
 
 
 def differences(

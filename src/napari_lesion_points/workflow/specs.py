@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.workflow.models import JOB, LABELS, RECIPES, RESUME, ModelCard, describe_model
-from napari_lesion_points.workflow.review import review_queue
+from napari_lesion_points.workflow.review import left_out
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -211,9 +210,10 @@ def plan_training(
         Folder of the model to make.
     cases : sequence of str
         Training cases; by default all that have points or are done without lesions. Candidates of theirs that wait
-        for a verdict are left out of the training, unless the case is done: then they are background. When a model is
-        fine-tuned, the cases that it learned from are replayed beside them, so that it forgets nothing. For a
-        segmentation, by default all that have a mask; points play no part.
+        for a verdict are left out of the training, unless the case is done: then they are background; those put aside
+        as unsure are left out in any case. When a model is fine-tuned, the cases that it learned from are replayed
+        beside them, so that it forgets nothing. For a segmentation, by default all that have a mask; points play no
+        part.
     validation : sequence of str
         Cases to keep aside. By default those that the model to be fine-tuned was validated on, or, with five training
         cases or more, a fifth of them.
@@ -308,9 +308,7 @@ def plan_training(
         aside = _hold_out(unseen or (chosen if transfer else []), points, seed, of=len(chosen))
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
-    judged = {c: segments or study.state(c) is CaseState.DONE for c in chosen}
-    unjudged = {c: [] if judged[c] else review_queue(study, [c]) for c in chosen}
-    unknown = {c: tuple(p.world for p in some) for c, some in unjudged.items()}
+    unknown = {c: () if segments else tuple(p.world for p in left_out(study, c)) for c in chosen}
     return TrainSpec(
         out=str(out),
         cases=tuple(
