@@ -28,7 +28,9 @@ def candidate(x: float, existence: float, mass: float | None = None) -> LesionPo
 def study(blob_study: Path) -> Iterator[Study]:
     """Candidates at 0, 6 and 20 mm along x, and one at 8 mm that is hardly there."""
     with Study.open(blob_study, reader="ada") as opened:
-        opened.add_candidates(CASE, [candidate(0, 0.9), candidate(6, 0.3), candidate(20, 0.5), candidate(8, 0.05)], "m", 2)
+        opened.add_candidates(
+            CASE, [candidate(0, 0.9), candidate(6, 0.3), candidate(20, 0.5), candidate(8, 0.05)], "m", 2
+        )
         yield opened
 
 

@@ -194,9 +194,7 @@ class Boxes:
         for event in self._events:
             event.connect(self._draw)
 
-    def show(
-        self, shown: DisplayedCase | None, places: tuple[tuple[tuple[float, float, float], float], ...]
-    ) -> None:
+    def show(self, shown: DisplayedCase | None, places: tuple[tuple[tuple[float, float, float], float], ...]) -> None:
         """Draw squares around these places of a case: world mm, and the side in mm."""
         if shown is not self._shown or places != self._places:
             self._shown, self._places = shown, places
@@ -223,8 +221,9 @@ class Boxes:
         for overlay, (world, side_mm) in zip(overlays, places, strict=False):
             mm = shown.to_layer([world])[0] * shown.grid.spacing if shown is not None else np.zeros(3)
             down, right = (mm[list(viewer.dims.order[-2:])] - np.asarray(viewer.scene.camera.center)[-2:]) * zoom
-            at, half = middle + (-down if up else down, right), side_mm * zoom / 2
-            overlay.position = (tuple(at - half), tuple(at + half))
+            y, x = middle[0] + (-down if up else down), middle[1] + right
+            half = side_mm * zoom / 2
+            overlay.position = ((y - half, x - half), (y + half, x + half))
         for number, overlay in enumerate(overlays):
             if overlay.visible != (number < len(places)):
                 overlay.visible = number < len(places)

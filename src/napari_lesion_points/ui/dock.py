@@ -11,10 +11,12 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.annotate import AnnotatePanel
+from napari_lesion_points.ui.candidates_panel import CandidatesPanel
 from napari_lesion_points.ui.canvas import clear_letters
 from napari_lesion_points.ui.cases import CasesPanel
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import MessageLine
+from napari_lesion_points.ui.drawer import Drawer
 from napari_lesion_points.ui.exchange_panel import ExchangePanel
 from napari_lesion_points.ui.jobs import JobControl, Runner, run_spec
 from napari_lesion_points.ui.key_sheet import KeySheet
@@ -63,6 +65,8 @@ class LesionPointsDock(QWidget):
         self.train = TrainPanel(self.controller, self.jobs)
         self.predict = PredictPanel(self.controller, self.jobs)
         self.review = ReviewPanel(self.controller, self.desk)
+        self.candidates = CandidatesPanel(self.controller, self.desk)
+        self.drawer = Drawer(self.controller, self.candidates)
         self.readers = ReadersPanel(self.controller, self.readers_desk)
         self.segment = SegmentPanel(self.controller, self.jobs, self.painting)
         self.exchange = ExchangePanel(self.controller, self.jobs)
@@ -103,7 +107,7 @@ class LesionPointsDock(QWidget):
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._docked = False
-        parts = self.jobs, self.desk, self.painting, self.keys, self.views
+        parts = self.jobs, self.desk, self.painting, self.keys, self.views, self.drawer
         self.close_session = partial(_end, self.controller, parts)
         # Not a method: Qt calls none of an object that is being destroyed.
         self.destroyed.connect(lambda _=None, end=self.close_session: end())

@@ -5,9 +5,10 @@ from __future__ import annotations
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QFrame, QLabel, QProgressBar, QRadioButton, QVBoxLayout
 
-from napari_lesion_points.core.records import Order
+from napari_lesion_points.core.records import Order, Verdict
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, legend, row, wrapped
+from napari_lesion_points.ui.gesture import Kind
 from napari_lesion_points.ui.reviewing import ReviewDesk
 from napari_lesion_points.ui.screen import Screen, position
 
@@ -43,10 +44,24 @@ class ReviewPanel(Section):
         self.lesions = wrapped()
         self.accept = button("Accept  (A)", desk.accept, "A lesion: it becomes a point that the next training uses")
         self.reject = button("Reject  (R)", desk.reject, "Not a lesion")
-        self.place = button("Move  (M)", desk.toggle_placing, "A lesion, but elsewhere: the next click places it", True)
+        self.place = button("Move  (M)", desk.clicks.move, "A lesion, but elsewhere: the next click places it", True)
+        self.unsure = button(
+            "Unsure  (U)", desk.unsure, "Put it aside: no training learns from it, and you can come back"
+        )
+        self.split = button("Split  (T)", desk.clicks.split, "Two lesions: the next two clicks are their centres", True)
+        self.merge = button(
+            "Merge  (J)",
+            desk.clicks.merge,
+            "One lesion with its neighbour: J again, or a click on that one, merges",
+            True,
+        )
         self.skip = button("Skip  (S)", desk.skip, "Go on without a verdict")
         self.back = button("Back  (B)", desk.back, "Go back to the candidate before")
         self.undo = button("Undo  (Ctrl+Z)", controller.undo, "Take the last verdict or edit back")
+        self.again = button("", desk.toggle_asking, "Ask about those that were put aside (Shift+U)", True)
+        self.listing = button(
+            "List  (L)", desk.toggle_list, "All candidates in a table, to sort, filter and go to", True
+        )
         for member in (self.accept, self.reject, self.place):
             member.setMinimumHeight(36)
         self.accept.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #4caf50; }")
@@ -74,7 +89,9 @@ class ReviewPanel(Section):
         layout.addLayout(row(self.progress, self.count, spacing=8))
         layout.addWidget(card)
         layout.addLayout(row(self.accept, self.reject, self.place))
+        layout.addLayout(row(self.unsure, self.split, self.merge))
         layout.addLayout(row(self.skip, self.back, self.undo))
+        layout.addLayout(row(self.again, self.listing))
         layout.addWidget(self.lesions)
         layout.addWidget(self.hint)
         layout.addWidget(self.existence)
@@ -101,9 +118,14 @@ class ReviewPanel(Section):
                 f"{position(current)} mm · entropy {current.entropy:.2f} bit · {state.at + 1} of {len(state.queue)}"
             )
             self.hint.setText(screen.review_text)
-        for member in (self.accept, self.reject, self.place):
+        for member in (self.accept, self.reject, self.place, self.unsure, self.split, self.merge):
             member.setEnabled(screen.can_judge)
-        self.place.setChecked(state.placing)
+        for kind, member in ((Kind.MOVE, self.place), (Kind.SPLIT, self.split), (Kind.MERGE, self.merge)):
+            member.setChecked(state.placing and state.gesture.kind is kind)
+        self.again.setText(f"Unsure again: {screen.unsure}  (⇧U)")
+        self.again.setChecked(state.asking is Verdict.UNSURE)
+        self.again.setEnabled(bool(screen.unsure) or state.asking is Verdict.UNSURE)
+        self.listing.setChecked(state.listing)
         self.skip.setEnabled(current is not None)
         self.back.setEnabled(state.at > 0)
         self.undo.setEnabled(bool(state.undo_label))

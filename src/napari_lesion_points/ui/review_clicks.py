@@ -148,7 +148,9 @@ class ReviewClicks:
         if gesture.kind is Kind.MERGE:
             partner = self._nearest(gesture.partners, position, on_slice=False)
             if partner is None:
-                self._controller.say("Nothing to merge with lies there. Click one of the markers, or press Esc.", "warning")
+                self._controller.say(
+                    "Nothing to merge with lies there. Click one of the markers, or press Esc.", "warning"
+                )
             self._merge(partner)
             return
         world = layers.clicked(shown, position)

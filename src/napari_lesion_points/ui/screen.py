@@ -85,7 +85,7 @@ class Screen:
     can_segment: bool
     volumes_text: str
     unsure: int
-    can_list: bool
+    listing: bool
 
 
 def resolve(state: State) -> Screen:
@@ -154,7 +154,7 @@ def resolve(state: State) -> Screen:
         can_segment=ready and bool(segmenter) and not state.job.running,
         volumes_text=_volumes_text(state),
         unsure=unsure,
-        can_list=state.listing and state.tab == "Review",
+        listing=state.listing and state.tab == "Review",
     )
 
 

@@ -35,7 +35,9 @@ def split_change(study: Study, candidate: LesionPoint, first: World, second: Wor
         If the two are no farther apart than points of one lesion are.
     """
     if not can_be_two(first, second):
-        raise ValueError(f"{first} and {second} are within {SAME_LESION_MM} mm: one lesion. Move the candidate instead.")
+        raise ValueError(
+            f"{first} and {second} are within {SAME_LESION_MM} mm: one lesion. Move the candidate instead."
+        )
     return lesions_change(study, candidate, Verdict.MOVED, (first, second), "split")
 
 
