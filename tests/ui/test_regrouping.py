@@ -88,10 +88,11 @@ def click_row(hand: Any, number: int) -> None:
 
 def test_unsure_puts_aside_is_counted_and_comes_back_on_demand(reviewing: Any) -> None:
     panel = reviewing.dock.review
-    assert not panel.again.isEnabled()
+    assert not panel.again.isVisible()
     reviewing.key(Qt.Key.Key_U)
     assert (verdicts(reviewing), current(reviewing)) == ({"b": "unsure"}, "c")
     assert panel.count.text() == "3 of 4 left, 1 unsure"
+    assert panel.again.isVisible()
     assert reviewing.controller.study.annotations("sub-01") == ()
     layer = reviewing.controller.scene.candidates
     assert [str(s) for s in layer.symbol] == ["disc", "square", "disc", "disc"]
@@ -298,6 +299,7 @@ def test_the_list_has_all_cases_when_the_review_has(reviewing: Any) -> None:
     click_row(reviewing, 4)
     reviewing.until(lambda: reviewing.controller.screen.can_judge)
     assert (reviewing.controller.state.shown, current(reviewing), selected(reviewing)) == ("sub-02", "d", "d")
+    assert reviewing.dock.review.accept.isEnabled()  # also when the case was in memory, and there at once
     reviewing.dock.review.this_case.click()
     assert cells(reviewing, "Case") == ["sub-02"]
 

@@ -11,6 +11,7 @@ from napari_lesion_points.core.events import Finished
 from napari_lesion_points.core.lesion_volumes import LesionVolume
 from napari_lesion_points.core.records import CaseState, LesionPoint, Verdict
 from napari_lesion_points.store.study import CaseSummary
+from napari_lesion_points.ui.gesture import Gesture, Kind
 from napari_lesion_points.ui.screen import remaining, resolve
 from napari_lesion_points.ui.session import JobState, PaintedMask, State
 
@@ -75,6 +76,37 @@ def test_review_counts_what_was_reviewed_before() -> None:
     elsewhere = replace(OPEN, queue=(replace(POINT, case="sub-01"),), at=0)
     assert not resolve(elsewhere).can_judge  # its case is not on screen yet
     assert resolve(replace(OPEN, queue=(judged,), at=1)).current is None
+
+
+def test_what_is_put_aside_is_counted_apart_and_asked_about_on_demand() -> None:
+    aside = replace(POINT, id="c", verdict=Verdict.UNSURE)
+    before = replace(aside, id="d"), replace(aside, id="e", existence=0.05)  # one of them below the slider
+    state = replace(OPEN, queue=(POINT, aside), queue_before=1, proposed=(POINT, aside, *before))
+    screen = resolve(state)
+    assert (screen.review_progress, screen.unsure, screen.reviewed) == ("1 of 3 left, 2 unsure", 2, 2)
+    finished = resolve(replace(state, queue=(aside,), at=1))
+    assert "2 put aside as unsure: Shift+U" in finished.review_text
+    asking = resolve(replace(state, asking=Verdict.UNSURE, queue=(aside, before[0]), queue_before=0, at=1))
+    assert (asking.review_progress, asking.current) == ("2 of 2 unsure left", before[0])
+    assert resolve(replace(state, asking=Verdict.UNSURE, queue=(), queue_before=0)).review_progress == "none is unsure"
+
+
+def test_what_is_put_aside_still_counts_as_a_lesion_that_may_be() -> None:
+    some = tuple(replace(POINT, world=(9.0 * k, 0.0, 0.0), existence=p) for k, p in enumerate((0.9, 0.6, 0.5)))
+    aside = replace(OPEN, tab="Review", candidates=(replace(some[0], verdict=Verdict.UNSURE), *some[1:]))
+    assert resolve(aside).lesions_text == resolve(replace(OPEN, tab="Review", candidates=some)).lesions_text
+
+
+def test_the_hint_says_what_the_next_click_does() -> None:
+    state = replace(OPEN, queue=(POINT,), placing=True, gesture=Gesture(Kind.SPLIT))
+    assert "centre of the first" in resolve(state).review_text
+    assert resolve(replace(state, placing=False)).review_text == ""
+    near = tuple(replace(POINT, id=name, world=(-12.0, y, 7.0)) for name, y in (("m", 9.0), ("n", 12.0)))
+    merging = Gesture(Kind.MERGE, partners=near)
+    assert "4.0 mm away? J or a click merges; N for the next of 2" in merging.words(POINT)
+    assert merging.next_partner().partner is near[1]
+    assert merging.next_partner().next_partner() == merging
+    assert merging.boxes == ((near[0].world, 12.0),)
 
 
 def test_the_slider_counts_candidates_at_or_above_it() -> None:

@@ -116,7 +116,6 @@ class CandidatesPanel(Section):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys stay those of the review
         self.table.setToolTip("Click a candidate to review it")
-        self.table.setAlternatingRowColors(True)
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(21)
         header = self.table.horizontalHeader()

@@ -55,7 +55,7 @@ def wrapped(text: str = "") -> QLabel:
 def legend() -> QLabel:
     """Make the legend of the markers in the image."""
     label = wrapped(
-        "○ not reviewed   □ unsure   ★ accepted   ◆ moved   ✕ rejected\n"
+        "○ waiting  □ unsure  ★ accepted  ◆ moved  ✕ rejected\n"
         "Colour and number: existence, 0 to 1 (see the colour bar).\n"
         "○ cyan: a lesion, placed or accepted by a reader."
     )

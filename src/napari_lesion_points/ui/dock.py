@@ -144,7 +144,8 @@ class LesionPointsDock(QWidget):
             if not self.controller.state.devices:
                 self.jobs.list_devices()
 
-    def _show(self, screen: Screen) -> None:
+    def _show(self, _: Screen) -> None:
+        screen = self.controller.screen  # not the one announced: whoever heard of it before may have changed more
         self.cases.show_screen(screen)
         self._panels[TABS.index(screen.state.tab)].show_screen(screen)
         self.message.show_notice(screen.state.notice, screen.hint)

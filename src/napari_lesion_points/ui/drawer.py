@@ -35,6 +35,7 @@ class Drawer(QObject):
         self._viewer: Viewer = controller.viewer
         self._panel = panel
         self._dock: QDockWidget | None = None
+        self._corner: Qt.DockWidgetArea | None = None
         self._acting = False
         panel.removed.connect(self._removed)
         controller.changed.connect(self._on_changed)
@@ -50,9 +51,11 @@ class Drawer(QObject):
         dock, self._dock = self._dock, None
         if dock is not None and compat.isalive(dock):  # type: ignore[no-untyped-call]
             self._acting = True
+            self._give_back_corner(dock)
             self._viewer.window.remove_dock_widget(dock)
 
-    def _on_changed(self, screen: Screen) -> None:
+    def _on_changed(self, _: Screen) -> None:
+        screen = self._controller.screen  # not the one announced: whoever heard of it before may have changed more
         if screen.listing != self.visible:
             (self._show if screen.listing else self._hide)()
         if screen.listing:
@@ -68,6 +71,10 @@ class Drawer(QObject):
         self._dock.show()
         window = self._dock.window()
         if isinstance(window, QMainWindow):
+            self._corner = window.corner(Qt.Corner.BottomRightCorner)
+            window.setCorner(
+                Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea
+            )  # the review stays whole
             window.resizeDocks([self._dock], [self._panel.sizeHint().height()], Qt.Orientation.Vertical)
         self._acting = False
 
@@ -75,7 +82,14 @@ class Drawer(QObject):
         self._acting = True
         if self._dock is not None:
             self._dock.hide()
+            self._give_back_corner(self._dock)
         self._acting = False
+
+    def _give_back_corner(self, dock: QDockWidget) -> None:
+        window = dock.window()
+        if isinstance(window, QMainWindow) and self._corner is not None:
+            window.setCorner(Qt.Corner.BottomRightCorner, self._corner)
+        self._corner = None
 
     def _toggled(self, shown: bool) -> None:
         if not shown and not self._acting:

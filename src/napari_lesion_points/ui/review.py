@@ -57,7 +57,7 @@ class ReviewPanel(Section):
         )
         self.skip = button("Skip  (S)", desk.skip, "Go on without a verdict")
         self.back = button("Back  (B)", desk.back, "Go back to the candidate before")
-        self.undo = button("Undo  (Ctrl+Z)", controller.undo, "Take the last verdict or edit back")
+        self.undo = button("Undo", controller.undo, "Take the last verdict or edit back (Ctrl+Z)")
         self.again = button("", desk.toggle_asking, "Ask about those that were put aside (Shift+U)", True)
         self.listing = button(
             "List  (L)", desk.toggle_list, "All candidates in a table, to sort, filter and go to", True
@@ -90,10 +90,10 @@ class ReviewPanel(Section):
         layout.addWidget(card)
         layout.addLayout(row(self.accept, self.reject, self.place))
         layout.addLayout(row(self.unsure, self.split, self.merge))
-        layout.addLayout(row(self.skip, self.back, self.undo))
-        layout.addLayout(row(self.again, self.listing))
+        layout.addLayout(row(self.skip, self.back, self.undo, self.listing))
         layout.addWidget(self.lesions)
         layout.addWidget(self.hint)
+        layout.addWidget(self.again)
         layout.addWidget(self.existence)
         layout.addWidget(legend())
         layout.addStretch(1)
@@ -122,9 +122,9 @@ class ReviewPanel(Section):
             member.setEnabled(screen.can_judge)
         for kind, member in ((Kind.MOVE, self.place), (Kind.SPLIT, self.split), (Kind.MERGE, self.merge)):
             member.setChecked(state.placing and state.gesture.kind is kind)
-        self.again.setText(f"Unsure again: {screen.unsure}  (⇧U)")
+        self.again.setText(f"Ask again about the {screen.unsure} unsure  (Shift+U)")
         self.again.setChecked(state.asking is Verdict.UNSURE)
-        self.again.setEnabled(bool(screen.unsure) or state.asking is Verdict.UNSURE)
+        self.again.setVisible(bool(screen.unsure) or state.asking is Verdict.UNSURE)
         self.listing.setChecked(state.listing)
         self.skip.setEnabled(current is not None)
         self.back.setEnabled(state.at > 0)
