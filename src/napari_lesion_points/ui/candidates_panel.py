@@ -168,7 +168,7 @@ class CandidatesPanel(Section):
         self._current = screen.current.id if screen.current else ""
         self._follow()
 
-    def eventFilter(self, watched: Any, event: QEvent) -> bool:  # type: ignore[override]  # noqa: N802 (Qt's name)
+    def eventFilter(self, watched: Any, event: QEvent) -> bool:  # noqa: N802 (Qt's name)
         """Let Enter and Esc end the typing of a filter."""
         if watched is self.text and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_Escape):
