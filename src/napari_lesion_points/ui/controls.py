@@ -56,7 +56,7 @@ def legend() -> QLabel:
     """Make the legend of the markers in the image."""
     label = wrapped(
         "○ waiting  □ unsure  ★ accepted  ◆ moved  ✕ rejected\n"
-        "Colour and number: existence, 0 to 1 (see the colour bar).\n"
+        "Colour and number: existence, as in the colour bar.\n"
         "○ cyan: a lesion, placed or accepted by a reader."
     )
     label.setStyleSheet("color: #b8bcc6;")

@@ -207,6 +207,8 @@ def _hint(state: State, ready: bool) -> str:
         return "Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files."
     if state.loading or not ready:
         return f"Reading {state.wanted} …" if state.wanted else "Choose a case."
+    if state.tab == "Review":
+        return "A accepts, R rejects, U puts aside; ? shows all keys. Every verdict is stored at once."
     if not state.points:
         return "Click the centre of each lesion. None in this case? Press “No lesions”."
     return "Click adds, drag moves, Delete removes the selected point. Every edit is stored at once."
