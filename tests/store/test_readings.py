@@ -199,16 +199,13 @@ def test_a_store_of_the_first_schema_opens_as_it_was(root: Path) -> None:
         assert study.state("02") is CaseState.NEW
 
 
-def test_a_store_of_the_second_schema_opens_and_may_then_hold_what_an_older_version_would_not_read(
-    root: Path, open_study: OpenStudy
-) -> None:
-    with open_study(reader="ada") as study:
+def test_a_store_of_the_second_schema_opens_and_may_then_hold_what_an_older_version_would_not_read(root: Path) -> None:
+    with Study.open(root, reader="ada") as study:
         study.add_candidates("01", [found("q")], "m", 2.0)
-    path = root / "derivatives" / "lesion-points" / "study.sqlite"
-    store = sqlite3.connect(path)  # schema 2 had the tables of schema 3
-    store.execute("PRAGMA user_version = 2")
+    store = sqlite3.connect(root / "derivatives" / "lesion-points" / "study.sqlite")
+    store.execute("PRAGMA user_version = 2")  # schema 2 had the tables of schema 3
     store.commit()
-    with open_study(reader="ada") as study:
+    with Study.open(root, reader="ada") as study:
         before = study.candidates()[0]
         change = Change("sub-01", "unsure", {}, {"q": (before, replace(before, verdict=Verdict.UNSURE, reader="ada"))})
         study.apply(change)

@@ -240,7 +240,7 @@ class Study:
         """Return state and counts of every case, in the order of `files`: three queries, whatever the number."""
         annotations = annotations_of(self.reading).order_by(None).subquery()
         candidates = candidates_of(self.reading).order_by(None).subquery()
-        decided = candidates.c.verdict.in_([verdict for verdict in Verdict if verdict.decided])
+        decided = candidates.c.verdict.in_([str(verdict) for verdict in Verdict if verdict.decided])
         reviewed = sql.func.sum(sql.case((decided, 1), else_=0))
         mine = sql.select(PROGRESS).where(PROGRESS.c.reading == self.reading)
         with self._database.transaction() as connection:

@@ -65,7 +65,9 @@ class CasesPanel(QWidget):
         self.blind.clicked.connect(lambda checked: controller.reopen(blind=checked))
         self.table = QTableWidget(0, 4)
         self.table.setHorizontalHeaderLabels(["Case", "State", "Points", "Reviewed"])
-        self.table.horizontalHeader().setToolTip("Reviewed: candidates with a verdict, of all that a model proposed")
+        self.table.horizontalHeader().setToolTip(
+            "Reviewed: candidates accepted, rejected or moved, of all that a model proposed"
+        )
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(22)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
