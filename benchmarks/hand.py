@@ -84,7 +84,7 @@ class Hand:
 
     @property
     def canvas(self) -> Any:
-        """napari's canvas."""
+        """The canvas of napari."""
         return self.window.viewer.window._qt_viewer.canvas.native
 
     def rest(self, ms: int = STEP_MS) -> None:

@@ -3,20 +3,21 @@
     python -m benchmarks.reader --study STUDY --out OUT --cases 5 --rounds 6 --minutes 5
     python -m benchmarks.reader --study STUDY --out OUT --cases 5 --rounds 6 --minutes 5 --publish
 
-STUDY has the split of its cases in participants.tsv (columns participant_id and split: train, val, test) and the centres
-of their lesions in derivatives/truth/points.csv. The reader (`benchmarks.reading`) knows these. It works through the
-window's own controls on a virtual display, or a real one, with mouse, wheel and key events; jobs are the real ones in
-their child process. In each round it reads the next cases of the training split and then trains on all so far, in the
-first from scratch, later from its newest model. There are three ways of working, and the first round is the same in all:
+STUDY has the split of its cases in participants.tsv (columns participant_id and split: train, val, test) and the
+centres of their lesions in derivatives/truth/points.csv. The reader (`benchmarks.reading`) knows these. It works
+through the window's own controls, on a virtual display or a real one, with mouse, wheel and key events; jobs are the
+real ones in their child process. In each round it reads the next cases of the training split and then trains on all so
+far, in the first round from scratch, later from its newest model. There are three ways of working, and the first round
+is the same in all:
 
-hand      every case is annotated by hand
-search    the newest model proposes lesions; the reader judges all, then searches the case for what was missed
-proposals the same, but the reader does not search
+hand       every case is annotated by hand
+search     the newest model proposes lesions; the reader judges all, then searches the case for what was missed
+proposals  the same, but the reader does not search
 
-After each round the new model is tested on the cases of the test split, at the threshold of its own card, outside of the
-window; nothing else of them is used. OUT keeps the store of each round and rounds.jsonl, so that a run which was
+After each round the new model is tested on the cases of the test split, at the threshold of its own card, outside of
+the window; nothing else of them is used. OUT keeps the store of each round and rounds.jsonl, so that a run which was
 interrupted goes on with the round in which it was; rows.json and reader.png are made of them. `--publish` also writes
-reader.jsonl and the rows of latest.json beside this file, and docs/images/reader.png. Nothing else should run beside it.
+reader.jsonl and the rows of latest.json beside this file, and docs/images/reader.png. Nothing else should run beside.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ def test_verdicts_are_what_the_truth_says(window: Window, blob_study: Path) -> N
     first, second, third = (np.array(at) for at in truth["sub-01"])
     inwards = -np.sign(second - np.array([0.0, 4.0, -4.0]))
     proposed = {
-        "near": (first + [1, -1, 1], 0.9),
-        "off": (second + inwards * [3, 3, 0], 0.5),
+        "near": (first + np.array([1, -1, 1]), 0.9),
+        "off": (second + inwards * np.array([3, 3, 0]), 0.5),
         "none": (np.array([0.0, 5.0, -5.0]), 0.4),
     }
     study = window.dock.controller.study
