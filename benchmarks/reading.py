@@ -58,7 +58,7 @@ class Reader:
     def by_hand(self, case: str) -> None:
         """Annotate a case and mark it as done."""
         self._go_to(case)
-        self._search(self._truth[case])
+        self.search(self._truth[case])
         self._finish()
 
     def with_proposals(self, case: str, searches: bool) -> None:
@@ -73,7 +73,7 @@ class Reader:
         hand.until(lambda: hand.controller.state.tab == "Review", "the review")
         missed = self.review(case)
         if searches:
-            self._search(missed)
+            self.search(missed)
         self._finish()
 
     def review(self, case: str) -> tuple[World, ...]:
@@ -99,35 +99,7 @@ class Reader:
                 self._judged(candidate, "moved")
         return tuple(truth[k] for k in range(len(truth)) if k not in pairs[:, 1])
 
-    def train(self, *, minutes: float | None, epochs: int | None) -> str:
-        """Train on all cases that are done, from the newest model if there is one; return the new model's folder."""
-        hand, dock = self._hand, self._hand.window.dock
-        hand.tab("Train")
-        hand.choose(dock.train.unit, 0 if epochs is None else 1)
-        hand.write(dock.train.budget, epochs or minutes or 0.0)
-        own = len(list(hand.controller.study.models_dir.glob("model-*")))
-        hand.choose(dock.train.init, 1 if own else 0)  # the newest comes after "from scratch"
-        hand.press(dock.train.start)
-        job = hand.controller.state.job
-        hand.until(lambda: not hand.controller.state.job.running, "the training", 600 + 180 * (minutes or 10))
-        job = hand.controller.state.job
-        if job.outcome != "returned":
-            raise RuntimeError(f"the training {job.outcome}: {job.reason}")
-        return str(job.result)
-
-    def _go_to(self, case: str) -> None:
-        """Go on to a case with Page Down, and wait until it is on screen."""
-        from qtpy.QtCore import Qt
-
-        hand, controller = self._hand, self._hand.controller
-        while controller.state.wanted != case:
-            before = controller.state.wanted
-            hand.key(Qt.Key.Key_PageDown)
-            if controller.state.wanted == before:
-                raise RuntimeError(f"{case} does not come after {before}.")
-        hand.until(lambda: controller.screen.case_ready and not controller.state.loading, f"the images of {case}")
-
-    def _search(self, lesions: Sequence[World]) -> None:
+    def search(self, lesions: Sequence[World]) -> None:
         """Look through all slices of the case, and click these lesions."""
         from qtpy.QtCore import Qt
 
@@ -147,6 +119,33 @@ class Reader:
                 raise RuntimeError(f"the click at {lesion} was not stored: {controller.state.notice.text}")
             self.verdicts["placed"] += 1
         hand.scroll(last - hand.slice if upwards else -hand.slice)
+
+    def train(self, *, minutes: float | None, epochs: int | None) -> str:
+        """Train on all cases that are done, from the newest model if there is one; return the new model's folder."""
+        hand, dock = self._hand, self._hand.window.dock
+        hand.tab("Train")
+        hand.choose(dock.train.unit, 0 if epochs is None else 1)
+        hand.write(dock.train.budget, epochs or minutes or 0.0)
+        own = len(list(hand.controller.study.models_dir.glob("model-*")))
+        hand.choose(dock.train.init, 1 if own else 0)  # the newest comes after "from scratch"
+        hand.press(dock.train.start)
+        hand.until(lambda: not hand.controller.state.job.running, "the training", 600 + 180 * (minutes or 10))
+        job = hand.controller.state.job
+        if job.outcome != "returned":
+            raise RuntimeError(f"the training {job.outcome}: {job.reason}")
+        return str(job.result)
+
+    def _go_to(self, case: str) -> None:
+        """Go on to a case with Page Down, and wait until it is on screen."""
+        from qtpy.QtCore import Qt
+
+        hand, controller = self._hand, self._hand.controller
+        while controller.state.wanted != case:
+            before = controller.state.wanted
+            hand.key(Qt.Key.Key_PageDown)
+            if controller.state.wanted == before:
+                raise RuntimeError(f"{case} does not come after {before}.")
+        hand.until(lambda: controller.screen.case_ready and not controller.state.loading, f"the images of {case}")
 
     def _finish(self) -> None:
         """Mark the case as done, with lesions or without."""

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
-from napari_lesion_points.core.records import LesionPoint
+from napari_lesion_points.core.records import Change, LesionPoint, Verdict
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.ui import staging
@@ -21,6 +21,9 @@ from napari_lesion_points.ui.app import Window
 
 #: A candidate this near (mm) to a lesion of the masks is that lesion, as in the package's evaluation.
 JUDGED_MM = 6.0
+
+#: How far (mm) before and behind the slice verdicts are shown in their picture.
+SHOWN_MM = 5.0
 
 BADGE = "#ffd54f"
 RADIUS = 11
@@ -46,7 +49,7 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
     dock.show_tab("Annotate")
     panel, cases = dock.annotate, dock.cases
     _picture(window, out / "review-begin.png", [
-        Mark(cases.table, 0.18, 0.0, dy=9), Mark(panel.propose, 0.0, 0.5, 16), Mark(cases.help, 0.0, 0.5, -2, 14),
+        Mark(cases.table, 0.0, 0.0, 14, 10), Mark(panel.propose, 0.0, 0.5, 16), Mark(cases.help, 0.0, 0.5, -13),
     ])  # fmt: skip
     panel.propose.click()
     staging.wait(lambda: not controller.state.job.running and controller.state.tab == "Review", 600, "the proposals")
@@ -68,14 +71,21 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
     dock.views.navigator.set_views("planes")
 
     _show_move(window, lesions, out / "review-move.png")
-    _judge(window, lesions)
+    missed = _judge(window, lesions)
     _show_verdicts(window, out / "review-verdicts.png")
 
     dock.show_tab("Annotate")
     window.viewer.reset_view()
+    for place in missed:
+        controller.store(Change.adding(LesionPoint(case, place, reader=controller.state.reader)), "Added, stored.")
+    if missed:
+        controller.jump(missed[-1])
+        window.viewer.reset_view()
+    panel.table.scrollToBottom()
+    _picture(
+        window, out / "review-missed.png", [Mark(panel.table, 1.0, 1.0, -110, -16), Mark(cases.done, 0.0, 0.5, 14)]
+    )
     cases.done.click()
-    _rest(window)
-    _picture(window, out / "review-done.png", [Mark(cases.table, 0.62, 0.0, dy=9), Mark(panel.table, 0.5, 0.0, 0, 10)])
     dock.key_sheet.toggle()
     _rest(window)
     _picture(window, out / "review-keys.png")
@@ -103,7 +113,7 @@ def _show_move(window: Window, lesions: Sequence[World], path: Path) -> None:
     _rest(window)
     dock.desk.toggle_placing()
     _rest(window)
-    _picture(window, path, [Mark(dock.review.place, 0.5, 0.0, 0, -4), Mark(dock.review.hint, 1.0, 0.5, -90)])
+    _picture(window, path, [Mark(dock.review.place, 0.5, 0.0, 0, -4), Mark(dock.review.hint, 0.0, 0.5, -8)])
     dock.desk.stop_placing()
     dock.desk.rebuild()
     _rest(window)
@@ -116,13 +126,11 @@ def _verdicts(window: Window, lesions: Sequence[World]) -> dict[str, World]:
     return {queue[i].id: lesions[k] for i, k in pairs}
 
 
-def _judge(window: Window, lesions: Sequence[World]) -> None:
-    """Give the verdicts on all but the last candidate; what is moved goes to where the lesion is."""
-    from napari_lesion_points.core.records import Verdict
-
+def _judge(window: Window, lesions: Sequence[World]) -> list[World]:
+    """Give the verdicts on all candidates, what is moved going to where the lesion is; return the missed lesions."""
     dock, controller = window.dock, window.dock.controller
     wanted = _verdicts(window, lesions)
-    while controller.state.at < len(controller.state.queue) - 1:
+    while controller.screen.current is not None:
         current: LesionPoint = controller.screen.current
         place = wanted.get(current.id)
         if place is None:
@@ -133,17 +141,20 @@ def _judge(window: Window, lesions: Sequence[World]) -> None:
             dock.desk._judge(Verdict.MOVED, place)
         staging.settle(0.02)
     _rest(window)
+    return [place for place in lesions if place not in wanted.values()]
 
 
 def _show_verdicts(window: Window, path: Path) -> None:
-    """Show the slice with the most kinds of verdicts on it, whole."""
+    """Show the slice with the most kinds of verdicts on it, and of these the one with the most, whole."""
     controller = window.dock.controller
+    judged = [c for c in controller.state.candidates if c.verdict]
 
-    def around(z: float) -> list[LesionPoint]:
-        return [c for c in controller.state.candidates if abs(c.world[2] - z) <= 5 and c.existence >= 0.1]
+    def variety(candidate: LesionPoint) -> tuple[int, int]:
+        near = [c for c in judged if abs(c.world[2] - candidate.world[2]) <= SHOWN_MM]
+        return len({c.verdict for c in near}), len(near)
 
-    best = max(controller.state.candidates, key=lambda c: (len({o.verdict for o in around(c.world[2])}), c.existence))
-    controller.set_margin(5)
+    best = max(judged, key=variety)
+    controller.set_margin(SHOWN_MM)
     controller.jump(best.world)
     window.viewer.reset_view()
     _rest(window)
