@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_lesion_points.ui.planes import ORIENTATIONS
+from napari_lesion_points.ui.planes import ORIENTATIONS, nearest_voxel
 from napari_lesion_points.ui.session import TABS
 
 if TYPE_CHECKING:
     from qtpy.QtCore import QPoint, Qt
     from qtpy.QtWidgets import QAbstractButton, QComboBox, QDoubleSpinBox
 
+    from napari_lesion_points.core.geometry import Grid
     from napari_lesion_points.ui.app import Window
 
 World = tuple[float, float, float]
@@ -187,6 +188,13 @@ class Hand:
     # the canvas ------------------------------------------------------------------------------------------------------
 
     @property
+    def grid(self) -> Grid:
+        """Grid of the case on screen."""
+        if self.controller.shown is None:
+            raise RuntimeError("no case is on screen.")
+        return self.controller.shown.grid
+
+    @property
     def slice(self) -> int:
         """Which slice the canvas shows."""
         dims = self.window.viewer.dims
@@ -194,14 +202,14 @@ class Hand:
 
     def slice_of(self, world: World) -> int:
         """Slice of the canvas that a place is in, or the nearest one."""
-        grid, axis = self.controller.shown.grid, self.window.viewer.dims.order[0]
-        return int(min(max(round(float(grid.to_voxel([world])[0][axis])), 0), grid.shape[axis] - 1))
+        axis = self.window.viewer.dims.order[0]
+        return int(nearest_voxel(self.grid.to_voxel([world])[0], self.grid.shape)[axis])
 
     def pixel(self, world: World) -> QPoint:
         """Where a place is on the canvas; RuntimeError when that is outside of it."""
         from qtpy.QtCore import QPoint
 
-        camera, grid = self.window.viewer.scene.camera, self.controller.shown.grid
+        camera, grid = self.window.viewer.scene.camera, self.grid
         shown = ORIENTATIONS[self.controller.state.orientation]
         away = grid.to_voxel([world])[0] * grid.spacing
         down = (away[shown.vertical] - camera.center[1]) * camera.zoom * (-1 if shown.up else 1)

@@ -28,10 +28,10 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class Round:
     accepted, moved, rejected, placed : int
         Verdicts, and lesions clicked without a proposal.
     effort : Effort
-        What that took.
+        What that took, the starts of the trainings included.
     missed, false : int
         Lesions of the cases so far that have no annotation within `JUDGED_MM`, and annotations that are none.
     error_mm : float
@@ -141,6 +141,16 @@ class Round:
     def to_json(self) -> str:
         """Return a line of JSON."""
         return json.dumps(asdict(self)) + "\n"
+
+
+class Played(NamedTuple):
+    """What a round in the window gave: effort, verdicts, gaps of the heartbeat (ms), and the new model's folder."""
+
+    effort: Effort
+    verdicts: dict[str, int]
+    reading: list[float]
+    training: list[float]
+    model: Path
 
 
 def main() -> None:
@@ -207,30 +217,27 @@ class Bench:
 
     def play(self, way: str, number: int) -> None:
         """Play a round unless it is there: in a copy of the store that the round before left."""
-        key = ("hand" if number == 1 else way), number
         have = {(r.way, r.number): r for r in self.rounds()}
-        if key in have:
+        if (way, number) in have:
             return
-        store, before = self.stores / f"{way}-{number}", have.get((way, number - 1)) or have.get(("hand", number - 1))
+        before = have.get((way, number - 1)) or have.get(("hand", number - 1))
+        store = self.stores / f"{way}-{number}"
         shutil.rmtree(store, ignore_errors=True)
         if before:
             shutil.copytree(self.stores / f"{before.way}-{before.number}", store)
-        cases = self._cases(number)
-        for case in cases:
-            self._link(case)
         started = time.monotonic()
-        reader, hand, reading, training, model = self._read(way, number, store, cases)
+        played = self._read(way, number, store)
         took_s = time.monotonic() - started
         lesions = {case: self.lesions(case) for n in range(1, number + 1) for case in self._cases(n)}
-        labels = self._labels(store, lesions)
-        found, threshold = self._tested(Path(model))
-        counted = {name: n + (getattr(before, name) if before else 0) for name, n in reader.verdicts.items()}
+        found = self._tested(played.model)
         result = Round(
-            way=way, number=number, cases=len(lesions), lesions=sum(map(len, lesions.values())), **counted,
-            effort=hand.effort.plus(before.effort) if before else hand.effort, **labels,
-            stall_p99_ms=round(float(np.percentile(reading.gaps, 99)), 1), stall_worst_ms=round(max(reading.gaps), 1),
-            training_stall_ms=round(max(training.gaps), 1), threshold=threshold,
-            **{name: round(getattr(found, name), 4) for name in ("f1", "precision", "recall", "ece")},
+            way=way, number=number, cases=len(lesions), lesions=sum(map(len, lesions.values())),
+            **{name: n + (getattr(before, name) if before else 0) for name, n in played.verdicts.items()},
+            effort=played.effort.plus(before.effort) if before else played.effort,
+            **self._labels(store, lesions),
+            stall_p99_ms=round(float(np.percentile(played.reading, 99)), 1),
+            stall_worst_ms=round(max(played.reading), 1), training_stall_ms=round(max(played.training), 1),
+            **{name: round(getattr(found, name), 4) for name in ("f1", "precision", "recall", "ece", "threshold")},
             f1_interval=(round(found.f1_interval[0], 4), round(found.f1_interval[1], 4)),
             took_s=round(took_s, 1), version=versions()["napari-lesion-points"],
         )  # fmt: skip
@@ -261,22 +268,22 @@ class Bench:
             if not link.is_symlink():
                 link.symlink_to(image.resolve())
 
-    def _read(
-        self, way: str, number: int, store: Path, cases: Sequence[str]
-    ) -> tuple[Reader, Hand, Heartbeat, Heartbeat, str]:
-        """Read cases in a window and train; return reader and hand, the heartbeats while doing so, and the model."""
+    def _read(self, way: str, number: int, store: Path) -> Played:
+        """Read the cases of a round in a window, and train."""
         from napari_lesion_points.ui import staging
         from napari_lesion_points.ui.app import keep_what_is_loaded, open_window
 
+        cases = self._cases(number)
+        for case in cases:
+            self._link(case)
+        lesions = {case: self.lesions(case) for case in cases}
         window = open_window(self.root, store, reader="simulated", case=cases[0])
         try:
             keep_what_is_loaded()  # as `lesion-points open` does
             staging.resize(window)
             staging.show_case(window)
             hand, reading, training = Hand(window), Heartbeat(), Heartbeat()
-            lesions = {case: self.lesions(case) for case in cases}
-            random = np.random.default_rng((self.setup.seed, number))
-            reader = Reader(hand, lesions, self.setup.jitter_mm, random)
+            reader = Reader(hand, lesions, self.setup.jitter_mm, np.random.default_rng((self.setup.seed, number)))
             for case in cases:
                 with reading:
                     if way == "hand":
@@ -288,7 +295,7 @@ class Bench:
                 model = reader.train(minutes=self.setup.minutes, epochs=self.setup.epochs)
         finally:
             window.close()
-        return reader, hand, reading, training, model
+        return Played(hand.effort, reader.verdicts, reading.gaps, training.gaps, Path(model))
 
     def _labels(self, store: Path, lesions: dict[str, tuple[World, ...]]) -> dict[str, Any]:
         """Compare the annotations that are stored with the lesions there are."""
@@ -302,7 +309,7 @@ class Bench:
             "error_mm": round(float(apart.mean()), 3) if len(apart) else 0.0,
         }
 
-    def _tested(self, model: Path) -> tuple[Evaluation, float]:
+    def _tested(self, model: Path) -> Evaluation:
         """Predict the test cases with a model, and compare with their lesions at the model's own threshold."""
         files = {f.case: f for f in find_cases(self.source)}
         found: list[LesionPoint] = []
@@ -312,9 +319,17 @@ class Bench:
                     found += event.candidates
                 elif isinstance(event, Finished) and event.outcome != "returned":
                     raise LesionPointsError(event.reason)
-        threshold = describe_model(model).threshold
         compared = compare(self.test, found, self.truth)
-        return evaluate_cases(compared.cases, tolerance_mm=self.setup.tolerance_mm, threshold=threshold), threshold
+        threshold = describe_model(model).threshold
+        return evaluate_cases(compared.cases, tolerance_mm=self.setup.tolerance_mm, threshold=threshold)
+
+
+#: What is compared per lesion: its name, its unit, and where it is in a round.
+_COUNTS: tuple[tuple[str, str, Callable[[Round], float]], ...] = (
+    ("clicks and keys", "", lambda r: r.presses),
+    ("notches of the wheel", "", lambda r: r.effort.wheel),
+    ("seconds by the keystroke-level model", " s", lambda r: r.effort.seconds),
+)
 
 
 def rows(done: Sequence[Round], setup: Setup) -> Iterator[Row]:
@@ -324,39 +339,31 @@ def rows(done: Sequence[Round], setup: Setup) -> Iterator[Row]:
     first, hand = of["hand", 1], of["hand", last]
     budget = f"{setup.minutes:g} min" if setup.epochs is None else f"{setup.epochs} epochs"
     told = f"{last} rounds of {setup.cases} cases and {budget}"
-    for way in WAYS:
-        with_it = of.get((way, last))
-        if with_it is None or way == "hand" or last == 1:
+    lesions = max(hand.lesions - first.lesions, 1)
+    for way in ("search", "proposals"):
+        if last == 1 or (way, last) not in of:
             continue
-        lesions = with_it.lesions - first.lesions
-
-        def per_lesion(total: float, begun: float, lesions: int = lesions) -> float:
-            return (total - begun) / max(lesions, 1)
-
+        ours = of[way, last]
         yield Row(
-            "reader", f"{told}: F1 on the test cases, {WAYS[way]}, over that by hand", _over(with_it.f1, hand.f1), "x",
-            0.95, "at least", f"{with_it.f1:.3f} ({with_it.missed} of {with_it.lesions} lesions not annotated)",
+            "reader", f"{told}: F1 on the test cases, {WAYS[way]}, over that by hand", _over(ours.f1, hand.f1), "x",
+            0.95, "at least", f"{ours.f1:.3f} ({ours.missed} of {ours.lesions} lesions not annotated)",
             f"{hand.f1:.3f} (by hand)", threads=2,
         )  # fmt: skip
-        for name, unit, ours, theirs, begun in (
-            ("clicks and keys", "", with_it.presses, hand.presses, first.presses),
-            ("notches of the wheel", "", with_it.effort.wheel, hand.effort.wheel, first.effort.wheel),
-            ("time by the keystroke-level model", " s", with_it.effort.seconds, hand.effort.seconds,
-             first.effort.seconds),
-        ):  # fmt: skip
-            a, b = per_lesion(ours, begun), per_lesion(theirs, begun)
+        for name, unit, count in _COUNTS:
+            mine, by_hand = ((count(r) - count(first)) / lesions for r in (ours, hand))
             yield Row(
                 "reader", f"{told}: {name} per lesion from the second round on, {WAYS[way]}, over those by hand",
-                _over(a, b), "x", 1.0, "at most", f"{a:.1f}{unit}", f"{b:.1f}{unit} (by hand)", threads=2,
+                _over(mine, by_hand), "x", 1.0, "at most", f"{mine:.1f}{unit}", f"{by_hand:.1f}{unit} (by hand)",
+                threads=2,
             )  # fmt: skip
     worst = max(done, key=lambda r: r.stall_worst_ms)
     slow = max(r.stall_p99_ms for r in done)
     trained = max(r.training_stall_ms for r in done)
-    for name, value, target, ours in (
+    for name, value, target, which in (
         ("99th percentile", slow, 50, "of the worst round"),
         ("worst", worst.stall_worst_ms, 150, f"{WAYS[worst.way]}, round {worst.number}; {trained:.0f} ms in training"),
     ):
-        yield Row("reader", f"{told}: stall while reading, {name}", value, "ms", target, "at most", ours, threads=2)
+        yield Row("reader", f"{told}: stall while reading, {name}", value, "ms", target, "at most", which, threads=2)
 
 
 def _over(ours: float, other: float) -> float:

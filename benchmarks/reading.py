@@ -17,12 +17,10 @@ import numpy as np
 
 from benchmarks.hand import Hand, World
 from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
+from napari_lesion_points.workflow.models import STARTER
 
 if TYPE_CHECKING:
     from numpy.random import Generator
-    from qtpy.QtCore import Qt
-
-    from napari_lesion_points.core.records import LesionPoint
 
 #: As the tolerance of a match is by default.
 JUDGED_MM = 6.0
@@ -86,17 +84,23 @@ class Reader:
         lesion = {queue[i].id: truth[k] for i, k in pairs}
         for _ in queue:
             hand.until(lambda: controller.screen.can_judge, "the next candidate")
-            candidate: LesionPoint = controller.screen.current
+            candidate = controller.state.queue[controller.state.at]
             place = lesion.get(candidate.id)
             hand.decide()
             if place is None:
-                self._judge(Qt.Key.Key_R, "rejected")
+                verdict = "rejected"
+                hand.key(Qt.Key.Key_R)
             elif np.linalg.norm(np.subtract(candidate.world, place)) <= SAME_LESION_MM:
-                self._judge(Qt.Key.Key_A, "accepted")
+                verdict = "accepted"
+                hand.key(Qt.Key.Key_A)
             else:
+                verdict = "moved"
                 hand.key(Qt.Key.Key_M)
                 hand.place(self._missing(place))
-                self._judged(candidate, "moved")
+            current = controller.screen.current
+            if current is not None and current.id == candidate.id:
+                raise RuntimeError(f"{candidate.id} is still to be judged: {controller.state.notice.text}")
+            self.verdicts[verdict] += 1
         return tuple(truth[k] for k in range(len(truth)) if k not in pairs[:, 1])
 
     def search(self, lesions: Sequence[World]) -> None:
@@ -126,7 +130,7 @@ class Reader:
         hand.tab("Train")
         hand.choose(dock.train.unit, 0 if epochs is None else 1)
         hand.write(dock.train.budget, epochs or minutes or 0.0)
-        own = len(list(hand.controller.study.models_dir.glob("model-*")))
+        own = [card for card in hand.controller.state.models if card.name != STARTER]
         hand.choose(dock.train.init, 1 if own else 0)  # the newest comes after "from scratch"
         hand.press(dock.train.start)
         hand.until(lambda: not hand.controller.state.job.running, "the training", 600 + 180 * (minutes or 10))
@@ -152,20 +156,9 @@ class Reader:
         panel = self._hand.window.dock.cases
         self._hand.press(panel.done if self._hand.controller.screen.can_finish else panel.empty)
 
-    def _judge(self, key: Qt.Key, verdict: str) -> None:
-        candidate = self._hand.controller.screen.current
-        self._hand.key(key)
-        self._judged(candidate, verdict)
-
-    def _judged(self, candidate: LesionPoint, verdict: str) -> None:
-        current = self._hand.controller.screen.current
-        if current is not None and current.id == candidate.id:
-            raise RuntimeError(f"{candidate.id} is still to be judged: {self._hand.controller.state.notice.text}")
-        self.verdicts[verdict] += 1
-
     def _missing(self, world: World) -> World:
         """Where a click lands that is meant for a place: off by the jitter, in the plane of the slice."""
-        viewer, grid = self._hand.window.viewer, self._hand.controller.shown.grid
+        viewer, grid = self._hand.window.viewer, self._hand.grid
         at = grid.to_voxel([world])[0]
         for axis in viewer.dims.order[1:]:
             at[axis] += self._random.normal(0, self._jitter_mm) / grid.spacing[axis]
