@@ -46,7 +46,7 @@ from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.store.points_file import read_points
 from napari_lesion_points.store.study import Study
-from napari_lesion_points.workflow.evaluation import Evaluation, compare, evaluate_cases
+from napari_lesion_points.workflow.evaluation import compare, evaluate_cases
 from napari_lesion_points.workflow.jobs import run
 from napari_lesion_points.workflow.models import describe_model
 from napari_lesion_points.workflow.specs import plan_prediction
@@ -97,7 +97,7 @@ class Round:
     stall_p99_ms, stall_worst_ms, training_stall_ms : float
         Gaps of the event loop's heartbeat while the reader of this round reads, and the worst while it trains.
     f1, precision, recall, ece, threshold, f1_interval
-        Of the new model on the test cases, and the threshold of its card.
+        Of the new model on the test cases, and the threshold of its card; None for an ECE without candidates.
     took_s : float
         Wall clock of this round, training included.
     """
@@ -120,7 +120,7 @@ class Round:
     f1: float
     precision: float
     recall: float
-    ece: float
+    ece: float | None
     threshold: float
     f1_interval: tuple[float, float]
     took_s: float
@@ -237,8 +237,7 @@ class Bench:
             **self._labels(store, lesions),
             stall_p99_ms=round(float(np.percentile(played.reading, 99)), 1),
             stall_worst_ms=round(max(played.reading), 1), training_stall_ms=round(max(played.training), 1),
-            **{name: round(getattr(found, name), 4) for name in ("f1", "precision", "recall", "ece", "threshold")},
-            f1_interval=(round(found.f1_interval[0], 4), round(found.f1_interval[1], 4)),
+            **{name: found[name] for name in ("f1", "precision", "recall", "ece", "threshold", "f1_interval")},
             took_s=round(took_s, 1), version=versions()["napari-lesion-points"],
         )  # fmt: skip
         with self.log.open("a", encoding="utf-8") as file:
@@ -309,8 +308,8 @@ class Bench:
             "error_mm": round(float(apart.mean()), 3) if len(apart) else 0.0,
         }
 
-    def _tested(self, model: Path) -> Evaluation:
-        """Predict the test cases with a model, and compare with their lesions at the model's own threshold."""
+    def _tested(self, model: Path) -> dict[str, Any]:
+        """Predict the test cases with a model, compare with their lesions at its own threshold; return all figures."""
         files = {f.case: f for f in find_cases(self.source)}
         found: list[LesionPoint] = []
         with tempfile.TemporaryDirectory() as heatmaps:
@@ -321,7 +320,7 @@ class Bench:
                     raise LesionPointsError(event.reason)
         compared = compare(self.test, found, self.truth)
         threshold = describe_model(model).threshold
-        return evaluate_cases(compared.cases, tolerance_mm=self.setup.tolerance_mm, threshold=threshold)
+        return evaluate_cases(compared.cases, tolerance_mm=self.setup.tolerance_mm, threshold=threshold).to_json()
 
 
 #: What is compared per lesion: its name, its unit, and where it is in a round.
