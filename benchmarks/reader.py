@@ -69,6 +69,7 @@ class Setup:
     minutes: float | None
     epochs: int | None
     test_cases: int
+    existence: float
     jitter_mm: float
     tolerance_mm: float
     seed: int
@@ -165,6 +166,7 @@ def main() -> None:
     budget.add_argument("--epochs", type=int, help="of each training, instead")
     parser.add_argument("--ways", default=",".join(WAYS), help="of working, separated by commas; by hand always is one")
     parser.add_argument("--test-cases", type=int, default=1000, help="the first so many of the test split")
+    parser.add_argument("--existence", type=float, default=0.1, help="the least that is reviewed: the window's slider")
     parser.add_argument("--jitter-mm", type=float, default=1.0, help="standard deviation of a click along each axis")
     parser.add_argument("--tolerance-mm", type=float, default=12.0, help="of a match with a test lesion")
     parser.add_argument("--seed", type=int, default=0, help="of the clicks")
@@ -173,8 +175,8 @@ def main() -> None:
     if unknown := set(o.ways.split(",")) - {*WAYS}:
         parser.error(f"no such way: {', '.join(sorted(unknown))}")
     setup = Setup(
-        str(o.study.resolve()), o.cases, None if o.epochs else o.minutes, o.epochs, o.test_cases, o.jitter_mm,
-        o.tolerance_mm, o.seed,
+        str(o.study.resolve()), o.cases, None if o.epochs else o.minutes, o.epochs, o.test_cases, o.existence,
+        o.jitter_mm, o.tolerance_mm, o.seed,
     )  # fmt: skip
     bench = Bench(setup, o.out.resolve())
     for way in sorted({"hand", *o.ways.split(",")}, key=list(WAYS).index):
@@ -230,10 +232,10 @@ class Bench:
         took_s = time.monotonic() - started
         lesions = {case: self.lesions(case) for n in range(1, number + 1) for case in self._cases(n)}
         found = self._tested(played.model)
+        verdicts: dict[str, Any] = {n: k + (getattr(before, n) if before else 0) for n, k in played.verdicts.items()}
         result = Round(
             way=way, number=number, cases=len(lesions), lesions=sum(map(len, lesions.values())),
-            **{name: n + (getattr(before, name) if before else 0) for name, n in played.verdicts.items()},
-            effort=played.effort.plus(before.effort) if before else played.effort,
+            **verdicts, effort=played.effort.plus(before.effort) if before else played.effort,
             **self._labels(store, lesions),
             stall_p99_ms=round(float(np.percentile(played.reading, 99)), 1),
             stall_worst_ms=round(max(played.reading), 1), training_stall_ms=round(max(played.training), 1),
@@ -288,7 +290,7 @@ class Bench:
                     if way == "hand":
                         reader.by_hand(case)
                     else:
-                        reader.with_proposals(case, way == "search")
+                        reader.with_proposals(case, way == "search", self.setup.existence)
                 print(f"{way}, round {number}: {case}, {len(lesions[case])} lesions, {reader.verdicts}", flush=True)
             with training:
                 model = reader.train(minutes=self.setup.minutes, epochs=self.setup.epochs)

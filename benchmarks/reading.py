@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: As the tolerance of a match is by default.
 JUDGED_MM = 6.0
 
+#: The queue follows the existence slider within this time (ms).
+QUEUE_MS = 500
+
 
 class Reader:
     """Reads cases with a hand on the window.
@@ -59,8 +62,11 @@ class Reader:
         self.search(self._truth[case])
         self._finish()
 
-    def with_proposals(self, case: str, searches: bool) -> None:
-        """Let the newest model propose lesions, judge all, search for what is missing or not, mark as done."""
+    def with_proposals(self, case: str, searches: bool, existence: float = 0.1) -> None:
+        """Let the newest model propose lesions, judge all that reach an existence, mark the case as done.
+
+        If the reader `searches`, the case is looked through before that for what is missing.
+        """
         hand = self._hand
         self._go_to(case)
         hand.tab("Annotate")
@@ -69,6 +75,9 @@ class Reader:
         if hand.controller.state.job.outcome != "returned":
             raise RuntimeError(hand.controller.state.job.reason)
         hand.until(lambda: hand.controller.state.tab == "Review", "the review")
+        hand.write(hand.window.dock.review.existence.number, existence)
+        hand.until(lambda: hand.controller.state.threshold == existence, "the existence slider")
+        hand.rest(QUEUE_MS)
         missed = self.review(case)
         if searches:
             self.search(missed)
