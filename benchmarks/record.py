@@ -22,7 +22,7 @@ class Row:
     Parameters
     ----------
     area : str
-        The module that measured it: "fitting", "prediction", "learning", "window".
+        The module that measured it: "fitting", "prediction", "learning", "window", "reader".
     what : str
         What was measured, with its circumstances, in one line.
     value : float

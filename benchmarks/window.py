@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.heartbeat import Heartbeat
 from benchmarks.record import Row
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ SMALL = (80, 96, 80), 2.0  # the grid of GadSim-200
 
 STALL_S = 120.0  # measured span of scrolling and clicking
 STEP_MS = 50  # between two actions: as fast as a wheel is turned
-BEAT_MS = 5
 CANDIDATES = 1000
 EPOCHS = 15  # of a first training: enough to find most lesions of these cases
 _TIMEOUT_S = 600.0
@@ -292,29 +292,24 @@ class _Reader:
     """
 
     def __init__(self, window: Window) -> None:
-        from qtpy.QtCore import Qt, QTimer
+        from qtpy.QtCore import QTimer
 
         self._window = window
         self._random = np.random.default_rng(5)
         self._script = self._endless()
-        self._doing = ""
-        self._last = 0.0
-        self.gaps: list[float] = []
         self.actions: list[tuple[str, float]] = []
-        self._beat, self._step = QTimer(), QTimer()
-        self._beat.setTimerType(Qt.TimerType.PreciseTimer)
-        self._beat.timeout.connect(self._on_beat)
+        self._heart = Heartbeat(self._on_gap)
+        self._step = QTimer()
         self._step.timeout.connect(self._act)
 
     def __enter__(self) -> None:
         """Begin."""
-        self._last = time.perf_counter()
-        self._beat.start(BEAT_MS)
+        self._heart.__enter__()
         self._step.start(STEP_MS)
 
     def __exit__(self, *_: object) -> None:
         """End."""
-        self._beat.stop()
+        self._heart.__exit__()
         self._step.stop()
 
     def figures(self) -> Figures:
@@ -323,18 +318,14 @@ class _Reader:
         for name, ms in self.actions:
             worst[name] = max(worst.get(name, 0.0), ms)
         return {
-            "p99": float(np.percentile(self.gaps, 99)),
-            "worst": max(self.gaps),
+            "p99": float(np.percentile(self._heart.gaps, 99)),
+            "worst": max(self._heart.gaps),
             "actions": len(self.actions),
             "p99_actions": float(np.percentile([ms for _, ms in self.actions], 99)),
             "worst_by_action": dict(sorted(worst.items(), key=lambda item: -item[1])),
         }
 
-    def _on_beat(self) -> None:
-        now = time.perf_counter()
-        gap = max(1000 * (now - self._last) - BEAT_MS, 0.0)
-        self._last = now
-        self.gaps.append(gap)
+    def _on_gap(self, gap: float) -> None:
         if self.actions:
             name, so_far = self.actions[-1]
             self.actions[-1] = name, max(so_far, gap)

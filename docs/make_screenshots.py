@@ -3,6 +3,10 @@
     python docs/make_screenshots.py STUDY --store STORE --masks "derivatives/**/*sub-07*mask.nii.gz" \
         --annotate sub-07 --predict sub-26 --minutes 2
 
+With --review CASE it makes those of docs/review.md instead: the starter's proposals in a case, judged as the masks say.
+
+    python docs/make_screenshots.py STUDY --store STORE --masks "derivatives/**/*sub-07*mask.nii.gz" --review sub-07
+
 Needs a display (or `xvfb-run -a -s "-screen 0 1440x900x24"`). What is written to the store stays there.
 """
 
@@ -11,6 +15,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+
+from review_pictures import make_review
 
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui import staging
@@ -25,20 +31,25 @@ def main() -> int:
     parser.add_argument("--annotate", default="", help="case to show with its points")
     parser.add_argument("--predict", nargs="*", default=[], help="cases to predict and review (all)")
     parser.add_argument("--segment", default="", help="case to segment, by the store's newest segmentation")
+    parser.add_argument("--review", default="", help="make the pictures of the review page, with this case")
     parser.add_argument("--init", default="", help="model in the store to fine-tune (default: from scratch)")
     parser.add_argument("--minutes", type=float, default=2.0, help="of training")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--size", default="1366x768")
     options = parser.parse_args()
     width, height = (int(n) for n in options.size.split("x"))
+    reader = "Dr. A" if options.review else ""
     try:
-        window = open_window(options.study, options.store, case=options.annotate or None)
+        window = open_window(options.study, options.store, reader, options.review or options.annotate or None)
     except LesionPointsError as error:
         print(error, file=sys.stderr)
         return 1
     try:
         staging.resize(window, width, height)
-        make(window, options)
+        if options.review:
+            make_review(window, options.review, options.masks, options.out)
+        else:
+            make(window, options)
     except LesionPointsError as error:
         print(error, file=sys.stderr)
         return 1

@@ -104,6 +104,7 @@ class ExistenceSlider(QWidget):
         self.number.setDecimals(2)
         self.number.setSingleStep(0.05)
         self.number.setFixedWidth(64)
+        self.number.setKeyboardTracking(False)  # or the first digit typed would be shown as a whole number already
         tip = "Candidates below this existence probability are hidden. Filters at once; nothing is fitted again."
         self.setToolTip(tip)
         layout = row(QLabel("Existence ≥"), self.slider, self.number)

@@ -87,9 +87,10 @@ class JobControl(QObject):
     ) -> None:
         """Train on the checked cases, then predict the case that is open by then.
 
+        Checked cases that the model to be fine-tuned was validated on stay aside again.
         `init` is a model's folder, or "" for scratch; `resume` goes on with it.
         """
-        from napari_lesion_points.workflow.specs import plan_training, resume_training
+        from napari_lesion_points.workflow.specs import plan_training, resume_training, set_apart
 
         study = self._controller.study
         if study is None or self.running:
@@ -98,8 +99,10 @@ class JobControl(QObject):
             if resume:
                 spec = resume_training(Path(init))
             else:
+                cases = self._controller.screen.train_cases
+                learned, aside = set_apart(cases, Path(init)) if init else (cases, [])
                 spec = plan_training(
-                    study, out=_new_model(study.models_dir), cases=self._controller.screen.train_cases,
+                    study, out=_new_model(study.models_dir), cases=learned, validation=aside,
                     minutes=minutes, epochs=epochs, sigma_mm=None if init else sigma_mm,
                     init=Path(init) if init else None, device=device,
                 )  # fmt: skip

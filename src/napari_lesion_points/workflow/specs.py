@@ -340,6 +340,16 @@ def plan_training(
     )
 
 
+def set_apart(cases: Sequence[str], init: Path) -> tuple[list[str], list[str]]:
+    """Split cases into those to learn from and those to keep aside, since the model to be fine-tuned was validated on them.
+
+    Where it was validated on all of them, all are to learn from. CheckpointError if the model cannot be used.
+    """
+    before = describe_model(init).validation_cases
+    learned = [c for c in cases if c not in before]
+    return (learned, [c for c in cases if c in before]) if learned else (list(cases), [])
+
+
 def plan_prediction(
     files: Sequence[CaseFiles],
     *,

@@ -1,0 +1,188 @@
+"""The pictures of docs/review.md: one case from the first proposal to the end of its review, with numbered marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from qtpy.QtCore import QPoint, QRectF, Qt
+from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPen
+from qtpy.QtWidgets import QWidget
+
+from napari_lesion_points.core.components import component_centres
+from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
+from napari_lesion_points.core.records import Change, LesionPoint, Verdict
+from napari_lesion_points.errors import StudyError
+from napari_lesion_points.store.volumes import read_labels
+from napari_lesion_points.ui import staging
+from napari_lesion_points.ui.app import Window
+
+#: A candidate this near (mm) to a lesion of the masks is that lesion, as in the package's evaluation.
+JUDGED_MM = 6.0
+
+#: How far (mm) before and behind the slice verdicts are shown in their picture.
+SHOWN_MM = 5.0
+
+BADGE = "#ffd54f"
+RADIUS = 11
+
+World = tuple[float, float, float]
+
+
+class Mark(NamedTuple):
+    """A numbered mark: beside a widget at a share of its width and height, moved by some pixels."""
+
+    widget: QWidget
+    across: float
+    down: float
+    dx: int = 0
+    dy: int = 0
+
+
+def make_review(window: Window, case: str, masks: str, out: Path) -> None:
+    """Propose lesions in a case, review them as the masks (a pattern relative to the study) say, and take pictures."""
+    dock, controller = window.dock, window.dock.controller
+    staging.show_case(window, case)
+    lesions = _lesions(window, case, masks)
+    dock.show_tab("Annotate")
+    panel, cases = dock.annotate, dock.cases
+    _picture(window, out / "review-begin.png", [
+        Mark(cases.table, 0.0, 0.0, 14, 10), Mark(panel.propose, 0.0, 0.5, 16), Mark(cases.help, 0.0, 0.5, -13),
+    ])  # fmt: skip
+    panel.propose.click()
+    staging.wait(lambda: not controller.state.job.running and controller.state.tab == "Review", 600, "the proposals")
+    _rest(window)
+
+    review, canvas = dock.review, window.viewer.window._qt_viewer.canvas.native
+    pane = dock.views.panel.panes[0]
+    screen = [
+        Mark(canvas, 0.5, 0.5, -34, -34), Mark(canvas, 0.0, 0.5, 48), Mark(pane, 0.5, 0.5, -40, -40),
+        Mark(canvas, 1.0, 0.0, -100, 22), Mark(canvas, 1.0, 1.0, -142, -28), Mark(review.count, 0.0, 0.5, -14),
+        Mark(review.title, 1.0, 0.5, -16, 2), Mark(review.reject, 0.5, 0.0, 0, -4),
+        Mark(review.lesions, 1.0, 0.5, -2, 6), Mark(dock.message, 1.0, 0.5, -16),
+    ]  # fmt: skip
+    _picture(window, out / "review-screen.png", screen)
+
+    dock.views.navigator.set_views("sequences")
+    _rest(window)
+    _picture(window, out / "review-sequences.png")
+    dock.views.navigator.set_views("planes")
+
+    _show_move(window, lesions, out / "review-move.png")
+    missed = _judge(window, lesions)
+    _show_verdicts(window, out / "review-verdicts.png")
+
+    dock.show_tab("Annotate")
+    window.viewer.reset_view()
+    for place in missed:
+        controller.store(Change.adding(LesionPoint(case, place, reader=controller.state.reader)), "Added, stored.")
+    if missed:
+        controller.jump(missed[-1])
+        window.viewer.reset_view()
+    panel.table.scrollToBottom()
+    _picture(
+        window, out / "review-missed.png", [Mark(panel.table, 1.0, 1.0, -110, -16), Mark(cases.done, 0.0, 0.5, 14)]
+    )
+    cases.done.click()
+    dock.key_sheet.toggle()
+    _rest(window)
+    _picture(window, out / "review-keys.png")
+    dock.key_sheet.toggle()
+
+
+def _lesions(window: Window, case: str, masks: str) -> Sequence[World]:
+    """Centres (world mm) of the lesions in the case's mask; StudyError when there is none."""
+    study = window.dock.controller.study
+    for path in sorted(study.root.glob(masks)) if masks else ():
+        if case in path.name:
+            return [(x, y, z) for x, y, z in component_centres(read_labels(path)).centers_world.tolist()]
+    raise StudyError(f"{masks!r} names no mask of {case} in {study.root}; give it with --masks.")
+
+
+def _show_move(window: Window, lesions: Sequence[World], path: Path) -> None:
+    """Go to the first candidate that lies beside its lesion, and take a picture while the next click places it."""
+    dock, controller = window.dock, window.dock.controller
+    wanted = _verdicts(window, lesions)
+    for _ in controller.state.queue:
+        place = wanted.get(controller.screen.current.id)
+        if place is not None and np.linalg.norm(np.subtract(place, controller.screen.current.world)) > SAME_LESION_MM:
+            break
+        dock.desk.skip()
+    _rest(window)
+    dock.desk.toggle_placing()
+    _rest(window)
+    _picture(window, path, [Mark(dock.review.place, 0.5, 0.0, 0, -4), Mark(dock.review.hint, 0.0, 0.5, -8)])
+    dock.desk.stop_placing()
+    dock.desk.rebuild()
+    _rest(window)
+
+
+def _verdicts(window: Window, lesions: Sequence[World]) -> dict[str, World]:
+    """Which lesion each candidate of the queue is, by id; the others are none."""
+    queue = window.dock.controller.state.queue
+    pairs = match_points([c.world for c in queue], lesions, JUDGED_MM).pairs
+    return {queue[i].id: lesions[k] for i, k in pairs}
+
+
+def _judge(window: Window, lesions: Sequence[World]) -> list[World]:
+    """Give the verdicts on all candidates, what is moved going to where the lesion is; return the missed lesions."""
+    dock, controller = window.dock, window.dock.controller
+    wanted = _verdicts(window, lesions)
+    while controller.screen.current is not None:
+        current: LesionPoint = controller.screen.current
+        place = wanted.get(current.id)
+        if place is None:
+            dock.desk.reject()
+        elif np.linalg.norm(np.subtract(place, current.world)) <= SAME_LESION_MM:
+            dock.desk.accept()
+        else:
+            dock.desk._judge(Verdict.MOVED, place)
+        staging.settle(0.02)
+    _rest(window)
+    return [place for place in lesions if place not in wanted.values()]
+
+
+def _show_verdicts(window: Window, path: Path) -> None:
+    """Show the slice with the most kinds of verdicts on it, and of these the one with the most, whole."""
+    controller = window.dock.controller
+    judged = [c for c in controller.state.candidates if c.verdict]
+
+    def variety(candidate: LesionPoint) -> tuple[int, int]:
+        near = [c for c in judged if abs(c.world[2] - candidate.world[2]) <= SHOWN_MM]
+        return len({c.verdict for c in near}), len(near)
+
+    best = max(judged, key=variety)
+    controller.set_margin(SHOWN_MM)
+    controller.jump(best.world)
+    window.viewer.reset_view()
+    _rest(window)
+    _picture(window, path)
+    controller.set_margin(3)
+
+
+def _rest(window: Window) -> None:
+    staging.settle(0.6)
+
+
+def _picture(window: Window, path: Path, marks: Sequence[Mark] = ()) -> None:
+    """Save a picture of the whole window, with the marks numbered from 1."""
+    staging.capture(window, path)
+    if not marks:
+        return
+    picture = QImage(str(path))
+    frame = window.viewer.window._qt_window
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setFont(QFont("sans", 10, QFont.Weight.Bold))
+    for number, mark in enumerate(marks, start=1):
+        within = QPoint(round(mark.across * mark.widget.width()), round(mark.down * mark.widget.height()))
+        at = mark.widget.mapTo(frame, within) + QPoint(mark.dx, mark.dy)
+        around = QRectF(at.x() - RADIUS, at.y() - RADIUS, 2 * RADIUS, 2 * RADIUS)
+        painter.setBrush(QColor(BADGE))
+        painter.setPen(QPen(QColor("black"), 1.5))
+        painter.drawEllipse(around)
+        painter.drawText(around, Qt.AlignmentFlag.AlignCenter, str(number))
+    painter.end()
+    picture.save(str(path))
