@@ -8,7 +8,7 @@ the lesions that were missed. The starter is fine-tuned on these, and tested on 
 without any click. A network from scratch learns from the same clicks. Every model is tested at its own threshold: the
 starter's comes from simulated patients, and fine-tuning keeps it. Nothing is chosen on a patient that is tested.
 
-Results that DIR/results.jsonl has are not made again.
+Results that DIR/results.jsonl has are not made again. DIR/clicks.png shows F1 against clicks.
 
 Lesions of more than 500 mm³ count as confluent: their centre of mass is no place that a reader would click, and may be
 farther than the tolerance from any peak. They are scored as all others are; a second row of figures leaves them out,
@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import permutations
@@ -54,6 +54,7 @@ from napari_lesion_points.workflow.specs import plan_prediction, plan_training
 TOLERANCE_MM = 6.0
 CONFLUENT_MM3 = 500.0
 CLICKS = "5,10,20,all"  # all: until the patient is done
+SCRATCH = "all"
 SIZES_MM3 = ((3, 10), (11, 50), (51, 500), (501, 10**9))
 
 
@@ -89,13 +90,17 @@ def main() -> None:
     parser.add_argument("--model", default=STARTER)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--clicks", default=CLICKS)
+    parser.add_argument("--scratch", default=SCRATCH, help="after how many clicks a network from scratch learns too")
     arguments = parser.parse_args()
     bench = Bench(arguments.study, arguments.masks, arguments.out, arguments.model, arguments.minutes)
     for patient in bench.patients:
         bench.test_untouched(patient)
-    for first, second in permutations(bench.patients, 2):
-        for wanted in arguments.clicks.split(","):
-            bench.learn(first, None if wanted == "all" else int(wanted), second)
+    from_scratch = arguments.scratch.split(",")
+    for wanted in arguments.clicks.split(","):
+        inits = (arguments.model, "") if wanted in from_scratch else (arguments.model,)
+        for first, second in permutations(bench.patients, 2):
+            bench.learn(first, None if wanted == "all" else int(wanted), second, inits)
+    draw(bench.results(), arguments.out / "clicks.png")
 
 
 class Bench:
@@ -120,9 +125,9 @@ class Bench:
         if not self._has(patient, "", self.model, 0):
             self._test(Path(self.model), patient, "", self.model, 0, 0)
 
-    def learn(self, first: str, wanted: int | None, second: str) -> None:
-        """Let the reader click on the first patient, train from the model and from scratch, test on the second."""
-        missing = [init for init in (self.model, "") if not self._has(second, first, init, wanted)]
+    def learn(self, first: str, wanted: int | None, second: str, inits: Sequence[str]) -> None:
+        """Let the reader click on the first patient, train from each model ("" is scratch), test on the second."""
+        missing = [init for init in inits if not self._has(second, first, init, wanted)]
         if not missing:
             return
         how_many = "all" if wanted is None else str(wanted)
@@ -218,6 +223,32 @@ class Bench:
         near = ndimage.distance_transform_edt(~confluent, sampling=mask.grid.spacing) <= 2
         at = np.clip(mask.grid.to_voxel(places).round().astype(int), 0, np.array(mask.grid.shape) - 1)
         return np.asarray(near[tuple(at.T)])
+
+
+def draw(results: list[Result], path: Path) -> None:
+    """Draw F1 on the other patient against the clicks given: lines from the model, crosses from scratch."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    patients = sorted({r.tested_on for r in results})
+    figure, axes = plt.subplots(1, len(patients), figsize=(4.2 * len(patients), 3.4), sharey=True, layout="constrained")
+    for ax, patient in zip(np.atleast_1d(axes), patients, strict=True):
+        tuned = sorted((r for r in results if r.tested_on == patient and r.init), key=lambda r: r.clicks)
+        scratch = [r for r in results if r.tested_on == patient and not r.init]
+        clicks = [r.clicks for r in tuned]
+        for name, color in (("f1", "#0072b2"), ("f1_without_confluent", "#009e73"), ("ece", "#d55e00")):
+            label = name.replace("f1", "F1").replace("ece", "ECE").replace("_", " ")
+            ax.plot(clicks, [getattr(r, name) for r in tuned], "o-", color=color, markersize=4, label=label)
+        ax.plot([r.clicks for r in scratch], [r.f1 for r in scratch], "x", color="#0072b2", label="F1, from scratch")
+        ax.set_title(f"tested on {patient}")
+        ax.set_xlabel("clicks on the other patient")
+        ax.set_ylim(0, 1)
+        ax.grid(alpha=0.3)
+    np.atleast_1d(axes)[0].legend(fontsize=8)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 def as_world(place: np.ndarray) -> tuple[float, float, float]:

@@ -35,6 +35,7 @@ from napari_lesion_points.workflow.specs import (
     plan_prediction,
     plan_training,
     resume_training,
+    set_apart,
     to_json,
 )
 from napari_lesion_points.workflow.wire import decode, encode
@@ -228,6 +229,12 @@ def test_fine_tuning_replays_what_the_model_knows(study: Study, tmp_path: Path, 
     assert split() == (["sub-01", "sub-02"], ["sub-03"])
     assert split(cases=["03"]) == (["sub-03", "sub-01"], [])  # asked for by name
     assert split(cases=["03"], validation=["01"]) == (["sub-03"], ["sub-01"])
+
+
+def test_what_a_model_was_validated_on_stays_aside(tmp_path: Path, write_model: WriteModel) -> None:
+    model = write_model(tmp_path / "model", training_cases=["sub-01"], validation_cases=["sub-03"])
+    assert set_apart(["sub-01", "sub-02", "sub-03"], model) == (["sub-01", "sub-02"], ["sub-03"])
+    assert set_apart(["sub-03"], model) == (["sub-03"], [])
 
 
 def test_a_model_keeps_its_recipe(study: Study, tmp_path: Path, write_model: WriteModel) -> None:

@@ -341,9 +341,9 @@ def plan_training(
 
 
 def set_apart(cases: Sequence[str], init: Path) -> tuple[list[str], list[str]]:
-    """Split cases into those to learn from and those to keep aside, since the model to be fine-tuned was validated on them.
+    """Split cases into those to learn from and those to keep aside: what the model to be fine-tuned was validated on.
 
-    Where it was validated on all of them, all are to learn from. CheckpointError if the model cannot be used.
+    Where that is all of them, all are to learn from. CheckpointError if the model cannot be used.
     """
     before = describe_model(init).validation_cases
     learned = [c for c in cases if c not in before]
