@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
 from scipy.special import logit
 
 from napari_lesion_points.core.calibration import Recalibration, fit_recalibration
@@ -71,3 +72,48 @@ def test_order_is_kept_and_the_ends_stay_probabilities() -> None:
     moved = found(np.linspace(0, 1, 50))
     assert np.all(np.diff(moved) >= 0)
     assert 0 < moved[0] < moved[-1] < 1
+
+
+def test_weights_are_repetitions() -> None:
+    existence, is_true = outcomes(60, Recalibration(c=0.5))
+    times = np.random.default_rng(1).integers(0, 4, 60)
+    weighted = fit_recalibration(existence, is_true, times)
+    repeated = fit_recalibration(np.repeat(existence, times), np.repeat(is_true, times))
+    assert_allclose(
+        [weighted.a, weighted.b, weighted.c], [repeated.a, repeated.b, repeated.c], atol=1e-4
+    )  # another sum of the same numbers
+
+
+def test_nothing_leaves_what_was_expected_and_much_overrules_it() -> None:
+    own = Recalibration(0.8, 1.3, -0.5)
+    assert fit_recalibration([], [], expected=own) == own
+    truth = Recalibration(1.0, 1.0, 1.0)
+    found = fit_recalibration(*outcomes(50_000, truth), expected=own, spread=(0.3, 0.3, 0.7))
+    p = np.linspace(0.15, 0.95, 9)
+    assert_allclose(found(p), truth(p), atol=0.02)
+
+
+@pytest.mark.parametrize("of", [Recalibration(), Recalibration(0.7, 1.4, -0.3), Recalibration(c=2.0)])
+def test_the_inverse_undoes_the_map(of: Recalibration) -> None:
+    p = np.linspace(0.02, 0.98, 25)
+    assert_allclose([of.inverse(float(q)) for q in of(p)], p, atol=1e-6)
+    assert (of.inverse(0.0), of.inverse(1.0)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_parameters_are_those_of_a_general_optimiser(reverse: bool) -> None:
+    existence, is_true = outcomes(80, Recalibration(c=0.5))
+    if reverse:  # so that the least slopes hold
+        is_true = ~is_true
+    p = np.clip(existence, 0.01, 0.99)
+    signs, middle, width = np.where(is_true, 1, -1), np.array([1.0, 1.0, 0.4]), np.array([2.0, 2.0, 2.0])
+
+    def cost(x: np.ndarray) -> float:
+        margin = signs * (x[0] * np.log(p) - x[1] * np.log(1 - p) + x[2])
+        return float(np.log1p(np.exp(-margin)).sum() + 0.5 * (((x - middle) / width) ** 2).sum())
+
+    bounds = [(0.05, None), (0.05, None), (None, None)]
+    oracle = minimize(cost, middle, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9}).x
+    found = fit_recalibration(existence, is_true, spread=(2.0, 2.0, 2.0))
+    assert_allclose([found.a, found.b, found.c], oracle, atol=2e-3)
+    assert reverse == (min(found.a, found.b) == 0.05)

@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import binom
 
-from napari_lesion_points.core.intervals import bootstrap_figures
+from napari_lesion_points.core.intervals import bootstrap_figures, share_interval
 from napari_lesion_points.core.metrics import CaseDetections, figures_at
 
 
@@ -42,3 +42,12 @@ def test_nothing_found_and_nothing_to_find() -> None:
     assert bootstrap_figures([nothing], 0.5, 6.0)["f1"][0] == 1.0
     assert bootstrap_figures([case(1, found=False)], 0.5, 6.0)["precision"][1] == 0.0
     assert math.isnan(bootstrap_figures([], 0.5, 6.0)["f1"][0])
+
+
+def test_a_share_has_wilsons_interval() -> None:
+    for part, whole in ((0, 5), (3, 7), (40, 40)):
+        z, p = 1.959963984540054, part / whole
+        middle = (p + z**2 / (2 * whole)) / (1 + z**2 / whole)
+        reach = z / (1 + z**2 / whole) * math.sqrt(p * (1 - p) / whole + z**2 / (4 * whole**2))
+        assert_allclose(share_interval(part, whole), [max(middle - reach, 0), min(middle + reach, 1)], atol=1e-9)
+    assert share_interval(0, 0) == (0.0, 1.0)

@@ -1,4 +1,7 @@
-"""How far figures would move with other patients: bootstrap intervals, drawn by patient, not by lesion."""
+"""How far figures would move with other patients: bootstrap intervals, drawn by patient, not by lesion.
+
+And, for a share of things that do not hang together, Wilson's interval.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +47,22 @@ def bootstrap_figures(
     }
     low, high = (1 - confidence) / 2, (1 + confidence) / 2
     return {name: (float(np.quantile(v, low)), float(np.quantile(v, high))) for name, v in figures.items()}
+
+
+def share_interval(part: int, whole: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return Wilson's interval of a share, (0, 1) for a share of nothing.
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in share_interval(8, 10)]
+    [0.49, 0.943]
+    """
+    if not whole:
+        return 0.0, 1.0
+    from scipy.stats import binomtest  # takes a third of a second to load
+
+    found = binomtest(part, whole).proportion_ci(confidence, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def _share(part: NDArray[np.int_], whole: NDArray[np.int_], none: NDArray[np.bool_]) -> NDArray[np.float64]:

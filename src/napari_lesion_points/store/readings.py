@@ -207,6 +207,10 @@ def _apply_verdict(connection: sql.Connection, reading: str, before: LesionPoint
     seen = sql.select(RUNS.c.run).where(RUNS.c.reading == _source(reading))
     newest = sql.select(sql.func.max(CANDIDATES.c.run)).where(same, CANDIDATES.c.run.in_(seen)).scalar_subquery()
     query = _judged(reading).where(same, CANDIDATES.c.run == newest)
+    found = connection.execute(query).one_or_none()
+    if found is not None:  # a recalibration since then is no conflict: a verdict is on the lesion
+        stored = point_of(found._asdict())
+        before = replace(before, existence=stored.existence, entropy=stored.entropy)
     _require_stored(connection, query, before.id, before)
     number = connection.execute(query).one().number
     verdict = {"verdict": str(after.verdict), "reader": after.reader}

@@ -41,12 +41,16 @@ from napari_lesion_points.store.readings import (
     progress,
     put,
 )
+from napari_lesion_points.store.rescaling import rescale_candidates
 from napari_lesion_points.store.schema import BOOKMARKS, CASES, EDITS, PROGRESS, RUNS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_lesion_points.store.cases import CaseFiles
 
@@ -372,6 +376,24 @@ class Study:
             Who was compared.
         """
         self._add_run(CONSENSUS, case, points, readers, 0.0)
+
+    def rescale(self, model: str, existence_of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> int:
+        """Give the candidates of a model's runs another existence, worked out from their mass; verdicts stay.
+
+        Parameters
+        ----------
+        model : str
+            As the runs name it.
+        existence_of : callable
+            Existence probabilities, (N,) in [0, 1], of masses (N,). Candidates without a mass stay as they are.
+
+        Returns
+        -------
+        int
+            How many candidates there were.
+        """
+        with self._database.transaction(write=True) as connection:
+            return rescale_candidates(connection, model, existence_of)
 
     def _add_run(self, reading: str, case: str, candidates: Sequence[LesionPoint], model: str, sigma_mm: float) -> None:
         case = self.files_of(case).case

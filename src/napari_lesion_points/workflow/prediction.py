@@ -42,6 +42,7 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
     yield Started(spec.summary, device.label)
     card = describe_model(Path(spec.model))
     label = Label(cast("Kind", card.label), card.decay, card.components)
+    recalibration = Recalibration(*(spec.recalibration or card.recalibration))
     network = load_network(card)
     device.place(network)
     total = len(spec.cases)
@@ -73,7 +74,7 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
             return
         if label.fitted:
             found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
-            candidates = candidate_points(case.case, seen.grid, found, Recalibration(*card.recalibration))
+            candidates = candidate_points(case.case, seen.grid, found, recalibration)
         else:
             centers, score = components(label, heatmap, card.threshold, 2 * label.peak(sigma))
             candidates = component_points(case.case, seen.grid, centers, score)

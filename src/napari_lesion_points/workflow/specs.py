@@ -18,6 +18,7 @@ import numpy as np
 from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
+from napari_lesion_points.workflow.calibrations import read_calibration
 from napari_lesion_points.workflow.models import JOB, LABELS, RECIPES, RESUME, ModelCard, describe_model
 from napari_lesion_points.workflow.review import left_out
 
@@ -139,6 +140,7 @@ class PredictSpec:
     heatmaps: str
     device: str = "auto"
     min_existence: float = 0.1
+    recalibration: tuple[float, float, float] | None = None  # a study's own; by default the model's
 
     @property
     def summary(self) -> str:
@@ -167,7 +169,8 @@ def from_json(text: str) -> TrainSpec | PredictSpec:
         for c in fields["cases"]
     )
     if job == PredictSpec.__name__:
-        return PredictSpec(**fields)
+        own = fields.get("recalibration")
+        return PredictSpec(**{**fields, "recalibration": own and tuple(own)})
     spacing = fields["spacing_mm"]
     return TrainSpec(**{**fields, "sequences": tuple(fields["sequences"]), "spacing_mm": spacing and tuple(spacing)})
 
@@ -357,16 +360,21 @@ def plan_prediction(
     heatmaps: Path,
     device: str = "auto",
     min_existence: float = 0.1,
+    store: Path | None = None,
 ) -> PredictSpec:
-    """Describe the prediction of cases by a model.
+    """Describe the prediction of cases by a model, recalibrated as the study that is kept in `store` has it.
 
     Raises
     ------
     CheckpointError
         If the model cannot be used, or needs a sequence that a case lacks.
+    StudyError
+        If the study's calibration of the model cannot be read.
     """
     card = describe_model(model)
-    return PredictSpec(str(card.path), tuple(_spec_case(f, card) for f in files), str(heatmaps), device, min_existence)
+    own = read_calibration(store, card).recalibration if store else None
+    cases = tuple(_spec_case(f, card) for f in files)
+    return PredictSpec(str(card.path), cases, str(heatmaps), device, min_existence, own)
 
 
 def plan_preview(training: TrainSpec, files: CaseFiles, heatmaps: Path) -> PredictSpec | None:

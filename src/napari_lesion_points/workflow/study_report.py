@@ -46,7 +46,7 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
     done = [s.case for s in study.summary() if s.state is CaseState.DONE]
     models = {case: model for case, model in study.models().items() if case in done}
     cards = {model: card for model in set(models.values()) if (card := _card(model))}
-    learned = [case for case in models if models[case] in cards and _learned_from(study, cards[models[case]], case)]
+    learned = [case for case in models if models[case] in cards and learned_from(study, cards[models[case]], case)]
     names = [case for case in done if case in models and case not in learned]
     if not names:
         why = f" ({_cases(learned)} taught the model, and do not count)" if learned else ""
@@ -103,7 +103,7 @@ def _card(model: str) -> ModelCard | None:
         return None
 
 
-def _learned_from(study: Study, card: ModelCard, case: str) -> bool:
+def learned_from(study: Study, card: ModelCard, case: str) -> bool:
     """Whether a model was trained or validated on a case: on the same files, if the model's job tells which.
 
     A job that cannot be read tells nothing: then the name decides.

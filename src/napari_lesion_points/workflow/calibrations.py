@@ -1,0 +1,88 @@
+"""What a study holds of a model's existence and threshold, in place of what the model says itself.
+
+One small file for each model, `calibration/NAME-CREATED.json` in the store. Its values are absent where the model's own
+count, so "the model's own again" is a file that says so, with who and when.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_lesion_points.core.calibration import Recalibration
+from napari_lesion_points.errors import StudyError
+from napari_lesion_points.store.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_lesion_points.workflow.models import ModelCard
+
+
+@dataclass(frozen=True)
+class StudyCalibration:
+    """A study's own recalibration and operating threshold of one model.
+
+    Parameters
+    ----------
+    recalibration : (3,) float or None
+        Parameters of `core.calibration.Recalibration`; None: the model's own.
+    threshold : float or None
+        Operating threshold, on the scale of this recalibration; None: the model's own.
+    rests_on : str
+        What it was learnt from, in words.
+    reader, utc : str
+        Who decided so, and when (ISO 8601, UTC).
+    """
+
+    recalibration: tuple[float, float, float] | None = None
+    threshold: float | None = None
+    rests_on: str = ""
+    reader: str = ""
+    utc: str = ""
+
+    def of(self, card: ModelCard) -> ModelCard:
+        """Return the model's card as it counts in the study: a threshold of the model's goes with the scale."""
+        if self.recalibration is None:
+            return card if self.threshold is None else replace(card, threshold=self.threshold)
+        own = card.threshold
+        if self.threshold is not None:
+            own = self.threshold
+        else:
+            mass = Recalibration(*card.recalibration).inverse(card.threshold)
+            own = float(Recalibration(*self.recalibration)([mass])[0])
+        return replace(card, threshold=own, recalibration=self.recalibration)
+
+
+def calibration_path(store: Path, card: ModelCard) -> Path:
+    """Return where a study keeps its calibration of a model; a model trained anew has another."""
+    return store / "calibration" / f"{card.name}-{re.sub('[^0-9]', '', card.created_utc)}.json"
+
+
+def read_calibration(store: Path, card: ModelCard) -> StudyCalibration:
+    """Return what the study in `store` holds of a model; that of the model itself when there is nothing.
+
+    Raises
+    ------
+    StudyError
+        If the file is damaged.
+    """
+    path = calibration_path(store, card)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        own, threshold = values["recalibration"], values["threshold"]
+        words = [str(values[name]) for name in ("rests_on", "reader", "utc")]
+        three = None if own is None else (float(own[0]), float(own[1]), float(own[2]))
+        found = StudyCalibration(three, None if threshold is None else float(threshold), *words)
+    except FileNotFoundError:
+        return StudyCalibration()
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise StudyError(f"{path}: cannot be read ({error}). Delete it to use the model's own calibration.") from error
+    return found
+
+
+def write_calibration(store: Path, card: ModelCard, calibration: StudyCalibration) -> None:
+    """Keep a calibration of a model; OutputError if that fails."""
+    atomic_write(calibration_path(store, card), json.dumps(asdict(calibration), indent=1) + "\n")

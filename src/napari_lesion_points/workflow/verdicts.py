@@ -1,0 +1,141 @@
+"""What the verdicts of a study tell about a model's candidates.
+
+Which candidates take part, so that those judged are like the others of the same existence:
+
+* accepted and moved candidates are lesions, rejected ones are none, in whatever case;
+* in a case that is *done*, a candidate without a verdict is a lesion if a point lies there (matched one to one within
+  the tolerance), else none: whoever sets a case to done says so;
+* in a case in progress, one without a verdict that lies on an accepted lesion (of an earlier prediction) is a lesion;
+  any other is unknown;
+* a case in progress where candidates lie on points that were *clicked* waits until it is done: those candidates are
+  never asked about, and all of them are lesions, so what was judged beside them is not like the rest;
+* cases that the model learned from, or was validated on, are left out; so are cases without any verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
+from napari_lesion_points.core.operating import JudgedCandidates
+from napari_lesion_points.core.records import CONSENSUS, CaseState, Origin, Verdict
+from napari_lesion_points.errors import StudyError
+from napari_lesion_points.workflow.study_report import TOLERANCE_MM, learned_from
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_lesion_points.core.records import LesionPoint
+    from napari_lesion_points.store.study import Study
+    from napari_lesion_points.workflow.models import ModelCard
+
+    Array = NDArray[np.float64]
+
+_OUTCOMES = {Verdict.ACCEPTED: 1.0, Verdict.MOVED: 1.0, Verdict.REJECTED: 0.0, Verdict.NONE: np.nan}
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The candidates of a model that take part, all of them, judged or not.
+
+    Parameters
+    ----------
+    candidates : JudgedCandidates
+        Existence is the fitted mass clipped to [0, 1], before any recalibration; for components, what they have.
+    cases : tuple of str
+        The cases of `candidates`, in that order.
+    done : int
+        How many of them are done: only there is it known what no candidate stands for.
+    waiting, learned : tuple of str
+        Cases left out: in progress with clicked points on candidates; known to the model.
+    """
+
+    candidates: JudgedCandidates
+    cases: tuple[str, ...]
+    done: int
+    waiting: tuple[str, ...]
+    learned: tuple[str, ...]
+
+
+def gather_evidence(study: Study, card: ModelCard, tolerance_mm: float = TOLERANCE_MM) -> Evidence:
+    """Collect what the open reading of a study says of a model's newest candidates.
+
+    Raises
+    ------
+    StudyError
+        If the database fails, or the reading is the consensus, whose candidates are no model's.
+    """
+    if study.reading == CONSENSUS:
+        raise StudyError("the consensus judges readers, not a model. Open the study in the usual way, or blind.")
+    predicted = [case for case, model in study.models().items() if model == str(card.path)]
+    states = {s.case: s.state for s in study.summary()}
+    proposed: dict[str, list[LesionPoint]] = {case: [] for case in predicted}
+    placed: dict[str, list[LesionPoint]] = {case: [] for case in predicted}
+    for by_case, points in ((proposed, study.candidates()), (placed, study.annotations())):
+        for point in points:
+            if point.case in by_case:
+                by_case[point.case].append(point)
+    used, waiting, learned, outcomes, missed = [], [], [], [], []
+    for case, candidates in proposed.items():
+        done = states[case] is CaseState.DONE
+        if not done and not any(c.verdict for c in candidates):
+            continue
+        if learned_from(study, card, case):
+            learned.append(case)
+            continue
+        outcome, unfound = judged(candidates, placed[case], done=done, tolerance_mm=tolerance_mm)
+        if outcome is None:
+            waiting.append(case)
+            continue
+        used.append(case)
+        outcomes.append(outcome)
+        missed.append(unfound)
+    owner = np.repeat(np.arange(len(used)), [len(o) for o in outcomes])
+    all_judged = JudgedCandidates(
+        unscaled([c for case in used for c in proposed[case]]),
+        np.concatenate([np.empty(0), *outcomes]),
+        owner,
+        np.array(missed, dtype=np.int64),
+    )
+    finished = sum(states[case] is CaseState.DONE for case in used)
+    return Evidence(all_judged, tuple(used), finished, tuple(waiting), tuple(learned))
+
+
+def judged(
+    candidates: Sequence[LesionPoint], annotations: Sequence[LesionPoint], *, done: bool, tolerance_mm: float
+) -> tuple[Array | None, int]:
+    """Return the outcome of each candidate of one case, and how many lesions have no candidate, as far as known.
+
+    Outcomes are (N,) float: 1 a lesion, 0 none, NaN unknown; None when the case has to wait (see the module).
+    """
+    outcome = np.array([_OUTCOMES[c.verdict] for c in candidates])
+    became = {c.id for c in candidates if c.verdict in (Verdict.ACCEPTED, Verdict.MOVED)}
+    rest = [a for a in annotations if a.id not in became]
+    merged = [c for c in candidates if c.id in became - {a.id for a in annotations}]  # a point was there already
+    taken = {int(k) for k in _pairs(merged, rest, tolerance_mm)[:, 1]}
+    rest = [a for k, a in enumerate(rest) if k not in taken]
+    asked = np.flatnonzero(np.isnan(outcome))
+    pairs = _pairs([candidates[int(i)] for i in asked], rest, tolerance_mm if done else SAME_LESION_MM)
+    if done:
+        outcome[asked] = 0.0
+    elif any(rest[int(k)].origin is not Origin.MODEL for k in pairs[:, 1]):
+        return None, 0
+    outcome[asked[pairs[:, 0]]] = 1.0
+    return outcome, len(rest) - len(pairs) if done else 0
+
+
+def unscaled(candidates: Sequence[LesionPoint]) -> Array:
+    """Return existence before any recalibration, (N,): the clipped mass, or for components, which have none, as is."""
+    mass = np.array([c.mass for c in candidates], dtype=float)
+    existence = np.array([c.existence for c in candidates], dtype=float)
+    return np.where(np.isnan(mass), existence, np.clip(mass, 0.0, 1.0))
+
+
+def _pairs(candidates: Sequence[LesionPoint], annotations: Sequence[LesionPoint], within_mm: float) -> NDArray[np.intp]:
+    """(P, 2) indices of candidates and annotations that are matched."""
+    return match_points([c.world for c in candidates], [a.world for a in annotations], within_mm).pairs
