@@ -18,14 +18,13 @@ from napari_lesion_points.core.operating import Goal
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Change, LesionPoint, Origin, Verdict
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.study import Study
-from napari_lesion_points.workflow.calibrations import calibration_path, read_calibration
+from napari_lesion_points.workflow.calibrations import calibrated_models, calibration_path, read_calibration
 from napari_lesion_points.workflow.models import ModelCard, describe_model
 from napari_lesion_points.workflow.review import verdict_change
 from napari_lesion_points.workflow.specs import plan_prediction
 from napari_lesion_points.workflow.study_calibration import (
     LEAST_JUDGED,
     assess,
-    calibrated_models,
     estimate,
     recalibrate,
     set_threshold,

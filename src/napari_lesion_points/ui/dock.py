@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.annotate import AnnotatePanel
+from napari_lesion_points.ui.calibrating import CalibrationDesk
 from napari_lesion_points.ui.candidates_panel import CandidatesPanel
 from napari_lesion_points.ui.canvas import clear_letters
 from napari_lesion_points.ui.cases import CasesPanel
@@ -63,7 +64,8 @@ class LesionPointsDock(QWidget):
         self.cases = CasesPanel(self.controller)
         self.annotate = AnnotatePanel(self.controller, self.jobs, self.views.navigator)
         self.train = TrainPanel(self.controller, self.jobs)
-        self.predict = PredictPanel(self.controller, self.jobs)
+        self.calibration = CalibrationDesk(self.controller, self.jobs, self.desk)
+        self.predict = PredictPanel(self.controller, self.jobs, self.calibration)
         self.review = ReviewPanel(self.controller, self.desk)
         self.candidates = CandidatesPanel(self.controller, self.desk)
         self.drawer = Drawer(self.controller, self.candidates)
@@ -107,7 +109,7 @@ class LesionPointsDock(QWidget):
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._docked = False
-        parts = self.jobs, self.desk, self.painting, self.keys, self.views, self.drawer
+        parts = self.jobs, self.desk, self.painting, self.keys, self.views, self.drawer, self.calibration
         self.close_session = partial(_end, self.controller, parts)
         # Not a method: Qt calls none of an object that is being destroyed.
         self.destroyed.connect(lambda _=None, end=self.close_session: end())

@@ -160,7 +160,9 @@ class JobControl(QObject):
         try:
             heatmaps = study.heatmap_path(cases[0]).parent
             files = [study.files_of(case) for case in cases]
-            spec = plan_prediction(files, model=Path(model), heatmaps=heatmaps, device=device)
+            spec = plan_prediction(
+                files, model=Path(model), heatmaps=heatmaps, device=device, store=study.store
+            )  # fmt: skip
         except LesionPointsError as error:
             self._refuse("predict", str(error))
             return
@@ -231,12 +233,17 @@ class JobControl(QObject):
 
     def list_models(self) -> None:
         """Look for the study's models; keep the choice, or take the newest."""
+        from napari_lesion_points.workflow.calibrations import calibrated_models
         from napari_lesion_points.workflow.models import list_models
 
         study = self._controller.study
         if study is None:
             return
-        models = list_models(study.models_dir)
+        try:
+            models = calibrated_models(study, list_models(study.models_dir))
+        except LesionPointsError as error:
+            models = list_models(study.models_dir)
+            self._controller.say(str(error), "error")
         paths = [str(card.path) for card in models]
         chosen = self._controller.state.model
         newest = next(iter(_detectors(models)), "")

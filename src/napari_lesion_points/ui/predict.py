@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QProgressBar, QSlider, QVBoxLayout
 
+from napari_lesion_points.ui.calibrating import CalibrationDesk
+from napari_lesion_points.ui.calibration_part import CalibrationPart
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, caption, legend, row, wrapped
 from napari_lesion_points.ui.jobs import JobControl
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 class PredictPanel(Section):
     """Prediction with a model, the existence slider, and the legend."""
 
-    def __init__(self, controller: Controller, jobs: JobControl) -> None:
+    def __init__(self, controller: Controller, jobs: JobControl, calibration: CalibrationDesk) -> None:
         super().__init__()
         self._controller = controller
         self._jobs = jobs
@@ -42,12 +44,17 @@ class PredictPanel(Section):
         self.existence = ExistenceSlider()
         self.existence.moved.connect(controller.set_threshold)
         self.count = QLabel()
-        self.operating = button("", self._use_operating, "Chosen on the validation cases of the model")
+        self.operating = button(
+            "",
+            self._use_operating,
+            "The operating threshold: chosen on the model's validation cases, or by you on this study",
+        )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(80)
         self.opacity.setToolTip("Opacity of the heatmap; H hides or shows it")
         self.opacity.valueChanged.connect(lambda percent: controller.set_heat_opacity(percent / 100))
+        self.calibration = CalibrationPart(calibration)
         self.guard(self.model, self.device, self.opacity, self.existence.number, self.existence.slider)
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
@@ -69,6 +76,7 @@ class PredictPanel(Section):
         layout.addWidget(self.existence)
         layout.addLayout(row(self.count, self.operating))
         layout.addLayout(row(QLabel("Heatmap"), self.opacity))
+        layout.addWidget(self.calibration)
         layout.addWidget(legend())
         layout.addStretch(1)
 
@@ -103,6 +111,7 @@ class PredictPanel(Section):
         if card is not None:
             self.operating.setText(f"Use the model's {card.threshold:.2f}")
         self.opacity.setEnabled(state.has_heatmap)
+        self.calibration.show_screen(screen)
 
     def _predict_one(self) -> None:
         self._predict((self._controller.state.shown,))

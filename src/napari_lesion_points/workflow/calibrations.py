@@ -18,6 +18,7 @@ from napari_lesion_points.store.atomic import atomic_write
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_lesion_points.store.study import Study
     from napari_lesion_points.workflow.models import ModelCard
 
 
@@ -86,3 +87,8 @@ def read_calibration(store: Path, card: ModelCard) -> StudyCalibration:
 def write_calibration(store: Path, card: ModelCard, calibration: StudyCalibration) -> None:
     """Keep a calibration of a model; OutputError if that fails."""
     atomic_write(calibration_path(store, card), json.dumps(asdict(calibration), indent=1) + "\n")
+
+
+def calibrated_models(study: Study, cards: tuple[ModelCard, ...]) -> tuple[ModelCard, ...]:
+    """Return cards as they count in a study; StudyError if what it holds of one cannot be read."""
+    return tuple(read_calibration(study.store, card).of(card) for card in cards)

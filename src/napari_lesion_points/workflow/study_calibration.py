@@ -93,6 +93,16 @@ class Assessment:
         return replace(candidates, existence=Recalibration(*self.card.recalibration)(candidates.existence))
 
     @property
+    def holds_something(self) -> bool:
+        """Whether the study holds anything else than what the model says itself."""
+        return self.in_force.recalibration is not None or self.in_force.threshold is not None
+
+    def before_and_after(self, mass: Array) -> tuple[Array, Array]:
+        """Return existence in force, and recalibrated, of clipped masses, (N,) each."""
+        after = self.recalibration or Recalibration(*self.card.recalibration)
+        return Recalibration(*self.card.recalibration)(mass), after(mass)
+
+    @property
     def basis(self) -> str:
         """What it rests on, in words."""
         outcome = self.evidence.candidates.outcome
@@ -265,11 +275,6 @@ def set_threshold(study: Study, card: ModelCard, wanted: Estimate) -> StudyCalib
 def use_models_own(study: Study, card: ModelCard) -> StudyCalibration:
     """Use the model's own recalibration and threshold again; errors are those of `recalibrate`."""
     return _keep(study, card, StudyCalibration())
-
-
-def calibrated_models(study: Study, cards: tuple[ModelCard, ...]) -> tuple[ModelCard, ...]:
-    """Return cards as they count in a study; StudyError if what it holds of one cannot be read."""
-    return tuple(read_calibration(study.store, card).of(card) for card in cards)
 
 
 def _keep(study: Study, card: ModelCard, calibration: StudyCalibration) -> StudyCalibration:

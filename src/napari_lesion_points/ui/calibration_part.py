@@ -1,0 +1,93 @@
+"""The part of the Predict tab that shows how far existence can be trusted on this study. Folded at first."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+
+from napari_lesion_points.core.operating import Goal
+from napari_lesion_points.ui.calibrating import CalibrationDesk
+from napari_lesion_points.ui.controls import Section, button, row, wrapped
+from napari_lesion_points.ui.reliability_plot import ReliabilityPlot
+from napari_lesion_points.ui.screen import Screen
+
+_TITLE = "Calibration on this study"
+
+
+class CalibrationPart(Section):
+    """Reliability of existence on the study's verdicts, recalibration, and the operating threshold for a wish."""
+
+    def __init__(self, desk: CalibrationDesk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._looked_at: object = None
+        self.fold = button(f"▸ {_TITLE}", self._fold, "What your verdicts say of this model's existence", True)
+        self.plot = ReliabilityPlot()
+        self.words = wrapped()
+        self.recalibrate = button(
+            "Recalibrate", desk.recalibrate,
+            "Let existence be what your verdicts say (dashed), in this study: for the candidates there are and for "
+            "later predictions. Can be taken back",
+        )  # fmt: skip
+        self.own = button("Model's own again", desk.use_models_own, "Take recalibration and threshold back")
+        self.goal = QComboBox()
+        self.goal.addItems([str(goal) for goal in Goal])
+        self.goal.setToolTip("sensitivity: the share of the lesions that are shown; precision: of what is shown")
+        self.goal.currentTextChanged.connect(lambda _: self._wish())
+        self.wished = QDoubleSpinBox()
+        self.wished.setRange(0.05, 1.0)
+        self.wished.setSingleStep(0.05)
+        self.wished.setValue(0.9)
+        self.wished.setFixedWidth(64)
+        self.wished.valueChanged.connect(lambda _: self._wish())
+        self.guard(self.goal, self.wished)
+        self.use = button("Use", desk.use_threshold, "Make it the operating threshold of this study, and show it")
+        self.expected = wrapped()
+        self.body = QWidget()
+        inner = QVBoxLayout(self.body)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(4)
+        inner.addWidget(self.plot)
+        inner.addWidget(self.words)
+        inner.addLayout(row(self.recalibrate, self.own))
+        inner.addLayout(row(QLabel("Threshold for"), self.goal, self.wished, self.use))
+        inner.addWidget(self.expected)
+        self.body.hide()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.fold)
+        layout.addWidget(self.body)
+        desk.answered.connect(self.show_answer)
+        self.show_answer()
+
+    def show_screen(self, screen: Screen) -> None:
+        """Look anew when model, study or verdicts have changed, while it can be seen."""
+        state = screen.state
+        now = (state.root, state.store, state.reading, state.model, state.cases)
+        if self.fold.isChecked() and now != self._looked_at and not state.job.running:
+            self._looked_at = now
+            self._desk.assess()
+
+    def show_answer(self) -> None:
+        """Draw what the desk knows."""
+        found, wanted = self._desk.assessment, self._desk.estimate
+        self.plot.show_assessment(found)
+        self.words.setText(self._desk.trouble or (found.words if found else "Looking at the verdicts …"))
+        self.recalibrate.setEnabled(found is not None and found.can_recalibrate)
+        self.own.setEnabled(found is not None and found.holds_something)
+        for member in (self.goal, self.wished):
+            member.setEnabled(found is not None and found.recalibration is not None)
+        self.use.setEnabled(wanted is not None)
+        self.use.setText(f"Use {wanted.point.threshold:.2f}" if wanted else "Use")
+        self.expected.setText(wanted.words if wanted else "")
+
+    def _fold(self) -> None:
+        opened = self.fold.isChecked()
+        self.fold.setText(f"{'▾' if opened else '▸'} {_TITLE}")
+        self.body.setVisible(opened)
+        self._looked_at = None
+        if opened:
+            self._desk.refresh()
+
+    def _wish(self) -> None:
+        self._desk.wish(Goal(self.goal.currentText()), self.wished.value())
