@@ -65,13 +65,15 @@ def unfold(hand: Any) -> Any:
 def test_from_verdicts_to_a_recalibrated_study_and_back(judged: Any) -> None:
     dock, controller = judged.dock, judged.controller
     before = {c.id: c.existence for c in controller.study.candidates()}
-    assert not dock.predict.calibration.body.isVisible()
+    assert not dock.predict.calibration.unfolded
     part = unfold(judged)
     assert "45 judged candidates" in part.words.text()
     assert "15 not judged" in part.words.text()
     assert part.recalibrate.isEnabled()
     assert not part.own.isEnabled()
-    assert part.plot.grab().toImage() != dock.predict.calibration.expected.grab().toImage()
+    drawn = part.plot.grab().toImage()
+    part.plot.show_assessment(None)
+    assert part.plot.grab().toImage() != drawn  # the bins and the map were in it
     part.recalibrate.click()
     judged.until(part.own.isEnabled)
     learnt = Recalibration(*next(c.recalibration for c in controller.state.models if c.name == "model-001"))
@@ -80,6 +82,8 @@ def test_from_verdicts_to_a_recalibrated_study_and_back(judged: Any) -> None:
     assert controller.state.candidates == controller.study.candidates(controller.state.shown)
     judged.until(lambda: dock.calibration.estimate is not None)
     if folder := os.environ.get("PICTURES"):
+        judged.viewer.window.resize(1366, 768)
+        judged.qtbot.wait(300)
         judged.viewer.screenshot(str(Path(folder) / "calibration.png"), canvas_only=False, flash=False)
     part.own.click()
     judged.until(lambda: not part.own.isEnabled() and dock.calibration.assessment is not None)
@@ -108,4 +112,4 @@ def test_without_verdicts_it_says_what_it_needs(reading: Any) -> None:
     assert not part.recalibrate.isEnabled()
     assert not part.use.isEnabled()
     part.fold.click()
-    assert not part.body.isVisible()
+    assert not part.unfolded

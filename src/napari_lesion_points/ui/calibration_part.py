@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_lesion_points.core.operating import Goal
 from napari_lesion_points.ui.calibrating import CalibrationDesk
@@ -20,7 +21,8 @@ class CalibrationPart(Section):
         super().__init__()
         self._desk = desk
         self._looked_at: object = None
-        self.fold = button(f"▸ {_TITLE}", self._fold, "What your verdicts say of this model's existence", True)
+        self.fold = button(f"▸ {_TITLE}", self._fold, "What your verdicts say of this model's existence")
+        self.fold.setStyleSheet("text-align: left; font-weight: bold;")
         self.plot = ReliabilityPlot()
         self.words = wrapped()
         self.recalibrate = button(
@@ -57,6 +59,9 @@ class CalibrationPart(Section):
         layout.setSpacing(4)
         layout.addWidget(self.fold)
         layout.addWidget(self.body)
+        self._scroll = QTimer(self)  # runs out when the layout has made room
+        self._scroll.setSingleShot(True)
+        self._scroll.timeout.connect(self._show_all)
         desk.answered.connect(self.show_answer)
         self.show_answer()
 
@@ -64,7 +69,7 @@ class CalibrationPart(Section):
         """Look anew when model, study or verdicts have changed, while it can be seen."""
         state = screen.state
         now = (state.root, state.store, state.reading, state.model, state.cases)
-        if self.fold.isChecked() and now != self._looked_at and not state.job.running:
+        if self.unfolded and now != self._looked_at and not state.job.running:
             self._looked_at = now
             self._desk.assess()
 
@@ -81,13 +86,28 @@ class CalibrationPart(Section):
         self.use.setText(f"Use {wanted.point.threshold:.2f}" if wanted else "Use")
         self.expected.setText(wanted.words if wanted else "")
 
+    @property
+    def unfolded(self) -> bool:
+        """Whether the part shows more than its title."""
+        return not self.body.isHidden()
+
     def _fold(self) -> None:
-        opened = self.fold.isChecked()
+        opened = not self.unfolded
         self.fold.setText(f"{'▾' if opened else '▸'} {_TITLE}")
         self.body.setVisible(opened)
         self._looked_at = None
         if opened:
             self._desk.refresh()
+            self._scroll.start()
+
+    def _show_all(self) -> None:
+        """Scroll the tab so that as much of the part is seen as has room."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(self.body, 0, 0)
+            area.ensureWidgetVisible(self.fold, 0, 0)
 
     def _wish(self) -> None:
         self._desk.wish(Goal(self.goal.currentText()), self.wished.value())

@@ -23,12 +23,13 @@ from qtpy.QtWidgets import (
 )
 
 from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.ui.colors import DARK, tint_of
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ElidedLabel, button, row
 from napari_lesion_points.ui.screen import CaseRow, Screen
 
 _STATE_MARKS = {"new": "○ ", "in progress": "◐ ", "done": "● ", "done, no lesions": "● "}
-_STATE_COLORS = {"in progress": "#ffb300", "done": "#66bb6a", "done, no lesions": "#66bb6a"}
+_STATE_TINTS = {"in progress": "warning", "done": "done", "done, no lesions": "done"}
 
 
 class CasesPanel(QWidget):
@@ -38,6 +39,7 @@ class CasesPanel(QWidget):
         super().__init__()
         self._controller = controller
         self._rows: tuple[CaseRow, ...] = ()
+        self._tint = DARK
         self.open_button = QPushButton("Open study…")
         self.open_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         menu = QMenu(self.open_button)
@@ -126,6 +128,9 @@ class CasesPanel(QWidget):
         self.reopen.setVisible(screen.can_reopen)
 
     def _draw_rows(self, rows: tuple[CaseRow, ...]) -> None:
+        tint = tint_of(self)
+        if tint != self._tint:
+            self._tint, self._rows = tint, ()
         self.table.setRowCount(len(rows))
         for number, line in enumerate(rows):
             if number < len(self._rows) and self._rows[number] == line:
@@ -135,8 +140,8 @@ class CasesPanel(QWidget):
             ):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)
-                if column == 1 and line.state in _STATE_COLORS:
-                    item.setForeground(QBrush(QColor(_STATE_COLORS[line.state])))
+                if column == 1 and line.state in _STATE_TINTS:
+                    item.setForeground(QBrush(QColor(getattr(tint, _STATE_TINTS[line.state]))))
                 if column > 1:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
                 self.table.setItem(number, column, item)

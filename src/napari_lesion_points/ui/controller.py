@@ -20,6 +20,7 @@ from napari_lesion_points.ui import canvas, layers
 from napari_lesion_points.ui.editing import LesionEditor
 from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, load_heatmap
 from napari_lesion_points.ui.planes import ORIENTATIONS
+from napari_lesion_points.ui.preferences import preferences
 from napari_lesion_points.ui.scene import Scene
 from napari_lesion_points.ui.screen import Screen, resolve
 from napari_lesion_points.ui.session import Notice, State
@@ -60,7 +61,7 @@ class Controller(QObject):
         self.workers = Workers()
         self.loader = CaseLoader(self.workers)
         self.study: Study | None = None
-        self.state = State()
+        self.state = State(margin_mm=preferences().margin_mm)
         self.screen: Screen = resolve(self.state)
         self.shown: DisplayedCase | None = None
         self.editor: LesionEditor | None = None
@@ -107,7 +108,7 @@ class Controller(QObject):
             self._opening.forget()
         self.say(f"Opening {root.name} …")
         self._opening = self.workers.start(
-            _open_study, root, store, reader, images, blind,
+            _open_study, root, store, reader or preferences().reader, images, blind,
             returned=lambda study: self.use_study(study, case), failed=refused,
         )  # fmt: skip
 

@@ -8,12 +8,12 @@ from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QFontMetrics, QResizeEvent
 from qtpy.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QWidget
 
+from napari_lesion_points.ui.colors import tinted
 from napari_lesion_points.ui.session import Notice
 
 #: Steps of the existence slider: hundredths, as fine as its label.
 _STEPS = 100
 
-_NOTICE_COLORS = {"info": "#4aa3ff", "warning": "#ffb300", "error": "#ff5252"}
 _NOTICE_WORDS = {"info": "", "warning": "Note: ", "error": "Error: "}
 
 
@@ -59,7 +59,8 @@ def legend() -> QLabel:
         "Colour and number: existence, as in the colour bar.\n"
         "○ cyan: a lesion, placed or accepted by a reader."
     )
-    label.setStyleSheet("color: #b8bcc6;")
+    label.setObjectName("legend")
+    tinted(label, "color: {muted};")
     return label
 
 
@@ -143,8 +144,7 @@ class MessageLine(QFrame):
             self.label.setToolTip(text)
         if notice.level != self.level:
             self.level = notice.level
-            color = _NOTICE_COLORS[notice.level]
-            self.setStyleSheet(f"MessageLine {{ border: none; border-left: 4px solid {color}; }}")
+            tinted(self, f"MessageLine {{{{ border: none; border-left: 4px solid {{{notice.level}}}; }}}}")
 
 
 class Section(QFrame):

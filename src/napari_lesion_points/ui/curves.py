@@ -9,6 +9,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
+from napari_lesion_points.ui.colors import tint_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -71,33 +73,33 @@ class TrainingCurves(QWidget):
             return
         if self._canvas is None:
             self._make_canvas()
-        text = self.palette().color(QPalette.ColorRole.WindowText).name()
+        text, tint = self.palette().color(QPalette.ColorRole.WindowText).name(), tint_of(self)
         figure = self._canvas.figure
         figure.clear()
         left = figure.add_subplot()
         right = left.twinx()
         if self.loss:
             minutes, losses = zip(*self.loss, strict=True)
-            left.plot(minutes, losses, color="#4aa3ff", linewidth=0.5, alpha=0.4)
-            left.plot(minutes, smoothed(losses), color="#4aa3ff", linewidth=1.2)
+            left.plot(minutes, losses, color=tint.loss, linewidth=0.5, alpha=0.4)
+            left.plot(minutes, smoothed(losses), color=tint.loss, linewidth=1.2)
         if self.validation:
             minutes, f1, ece = zip(*self.validation, strict=True)
-            right.plot(minutes, f1, color="#ffb300", marker="o", markersize=3, label=f"F1 {f1[-1]:.2f}")
+            right.plot(minutes, f1, color=tint.figure, marker="o", markersize=3, label=f"F1 {f1[-1]:.2f}")
             right.plot(
-                minutes, ece, color="#ef6eae", marker="s", markersize=3, linestyle="--", label=f"ECE {ece[-1]:.2f}"
+                minutes, ece, color=tint.gap, marker="s", markersize=3, linestyle="--", label=f"ECE {ece[-1]:.2f}"
             )
             legend = right.legend(loc="upper center", ncols=2, fontsize=7, frameon=False, bbox_to_anchor=(0.5, 1.2))
             for entry in legend.get_texts():
                 entry.set_color(text)
         right.set_ylim(0, 1)
         left.set_xlabel("minutes", fontsize=7, color=text)
-        left.set_ylabel("loss", fontsize=7, color="#4aa3ff")
-        right.set_ylabel(self.validated_on, fontsize=7, color="#ffb300")
+        left.set_ylabel("loss", fontsize=7, color=tint.loss)
+        right.set_ylabel(self.validated_on, fontsize=7, color=tint.figure)
         for axes in (left, right):
             axes.set_facecolor("none")
             axes.tick_params(labelsize=7, colors=text)
             for spine in axes.spines.values():
-                spine.set_color("#888888")
+                spine.set_color(tint.frame)
         self._canvas.draw_idle()
 
     def _make_canvas(self) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.annotate import AnnotatePanel
@@ -15,6 +16,7 @@ from napari_lesion_points.ui.calibrating import CalibrationDesk
 from napari_lesion_points.ui.candidates_panel import CandidatesPanel
 from napari_lesion_points.ui.canvas import clear_letters
 from napari_lesion_points.ui.cases import CasesPanel
+from napari_lesion_points.ui.colors import retint
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import MessageLine
 from napari_lesion_points.ui.drawer import Drawer
@@ -108,6 +110,10 @@ class LesionPointsDock(QWidget):
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
+        self._theme = QTimer(self)  # napari has styled the window by the time it runs out
+        self._theme.setSingleShot(True)
+        self._theme.timeout.connect(self._follow_theme)
+        self.controller.viewer.events.theme.connect(self._theme_chosen)
         self._docked = False
         parts = self.jobs, self.desk, self.painting, self.keys, self.views, self.drawer, self.calibration
         self.close_session = partial(_end, self.controller, parts)
@@ -125,6 +131,19 @@ class LesionPointsDock(QWidget):
             elif self._docked:
                 self.close_session()
         return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 (Qt's name)
+        """Take on the colours of the window's theme, which is known by now."""
+        super().showEvent(event)
+        self._theme.start()
+
+    def _theme_chosen(self) -> None:
+        if not self.controller.closed:
+            self._theme.start()
+
+    def _follow_theme(self) -> None:
+        retint(self)
+        self.controller.update()
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
         """Return the width that suits a small laptop."""

@@ -8,6 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence, QMouseEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QShortcut, QVBoxLayout, QWidget
 
+from napari_lesion_points.ui.colors import retint, tinted
+
 #: What napari itself does with keys and mouse, where our own keys do not.
 _BESIDE = {
     "2, 3, 4": "in Annotate: add, select, pan",
@@ -32,7 +34,17 @@ class KeySheet(QFrame):
         super().__init__(dock)
         self._dock = dock
         self.setObjectName("keys")
-        self.setStyleSheet("#keys { background: #262930; border: 2px solid #6a6f7a; border-radius: 6px; }")
+        self._words = words
+        self._written = False
+        self.hide()
+        for key in ("?", "F1"):
+            shortcut = QShortcut(QKeySequence(key), dock)
+            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+            shortcut.activated.connect(self.toggle)
+
+    def _write(self, words: Mapping[str, Mapping[str, str]]) -> None:
+        """Write the sheet, when it is first asked for."""
+        tinted(self, "#keys {{ background: {sheet}; border: 2px solid {frame}; border-radius: 6px; }}")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 14, 18, 14)
         sections = {tab or "Everywhere": keys for tab, keys in words.items()} | {"Mouse and napari": _BESIDE}
@@ -45,11 +57,6 @@ class KeySheet(QFrame):
             stack.addStretch(1)
             grid.addLayout(stack, 0, column)
         layout.addLayout(grid)
-        self.hide()
-        for key in ("?", "F1"):
-            shortcut = QShortcut(QKeySequence(key), dock)
-            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
-            shortcut.activated.connect(self.toggle)
 
     def toggle(self) -> None:
         """Show the sheet, or hide it."""
@@ -58,6 +65,10 @@ class KeySheet(QFrame):
             return
         window = self._dock.window()
         self.setParent(window)
+        if not self._written:
+            self._written = True
+            self._write(self._words)
+        retint(self)
         self.adjustSize()
         self.move(window.rect().center() - self.rect().center())
         self.show()
@@ -77,7 +88,7 @@ def _section(title: str, keys: Mapping[str, str]) -> QWidget:
     grid.addWidget(head, 0, 0, 1, 2)
     for row, (key, does) in enumerate(keys.items(), start=1):
         name = QLabel(key)
-        name.setStyleSheet("color: #ffd54f;")
+        tinted(name, "color: {key};")
         grid.addWidget(name, row, 0)
         grid.addWidget(QLabel(does), row, 1)
     grid.setColumnStretch(1, 1)

@@ -22,6 +22,7 @@ import numpy as np
 from napari.utils.colormaps import Colormap
 
 from napari_lesion_points.core.records import LesionPoint, Verdict
+from napari_lesion_points.ui.preferences import preferences
 from napari_lesion_points.ui.windowing import Limits, preset_limits
 
 if TYPE_CHECKING:
@@ -62,11 +63,22 @@ _FACES = {
     Verdict.MOVED: "#ffb300",
 }
 
-#: Of existence, from purple to yellow: plasma without its darkest colours, which are lost on a dark image.
-EXISTENCE = Colormap(
-    [[0.42, 0.0, 0.66], [0.69, 0.16, 0.56], [0.88, 0.39, 0.38], [0.99, 0.65, 0.21], [0.94, 0.98, 0.13]],
-    name="existence",
-)
+#: Of existence, by the name in the preferences: known maps without their darkest colours, lost on dark images.
+#: Lightness rises all the way, also for readers who do not see red, green or blue (tests/ui/test_colors.py).
+EXISTENCE_COLORS = {
+    "plasma": Colormap(
+        [[0.42, 0.0, 0.66], [0.69, 0.16, 0.56], [0.88, 0.39, 0.38], [0.99, 0.65, 0.21], [0.94, 0.98, 0.13]],
+        name="existence",
+    ),
+    "viridis": Colormap(
+        [[0.25, 0.27, 0.53], [0.16, 0.47, 0.56], [0.13, 0.66, 0.52], [0.48, 0.82, 0.32], [0.99, 0.91, 0.14]],
+        name="existence viridis",
+    ),
+    "cividis": Colormap(
+        [[0.20, 0.27, 0.42], [0.38, 0.40, 0.45], [0.55, 0.54, 0.47], [0.76, 0.70, 0.41], [1.0, 0.92, 0.27]],
+        name="existence cividis",
+    ),
+}
 
 #: Exactly transparent at 0, so that nothing predicted hides nothing; then magenta to yellow, as strong as it is sure.
 HEAT = Colormap(
@@ -320,7 +332,7 @@ def show_candidates(
             symbol="disc",
             face_color="transparent",
             border_color="existence",
-            border_colormap=EXISTENCE,
+            border_colormap=EXISTENCE_COLORS[preferences().existence_colors],
             border_contrast_limits=(0, 1),
             border_width=0.15,
             opacity=0.9,

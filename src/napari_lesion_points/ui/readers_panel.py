@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_lesion_points.ui.colors import tinted
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
 from napari_lesion_points.ui.readers import ReadersDesk
@@ -87,7 +88,7 @@ class ReadersPanel(Section):
             member.setMinimumHeight(36)
         card = QFrame()
         card.setObjectName("card")
-        card.setStyleSheet("#card { border: 1px solid #6a6f7a; border-radius: 4px; }")
+        tinted(card, "#card {{ border: 1px solid {frame}; border-radius: 4px; }}")
         inner = QVBoxLayout(card)
         inner.setContentsMargins(8, 6, 8, 6)
         inner.addWidget(self.title)

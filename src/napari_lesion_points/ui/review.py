@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QFrame, QLabel, QProgressBar, QRadioButton, QVBoxLayout
 
 from napari_lesion_points.core.records import Order, Verdict
+from napari_lesion_points.ui.colors import tinted
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, legend, row, wrapped
 from napari_lesion_points.ui.gesture import Kind
@@ -64,16 +65,16 @@ class ReviewPanel(Section):
         )
         for member in (self.accept, self.reject, self.place):
             member.setMinimumHeight(36)
-        self.accept.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #4caf50; }")
-        self.reject.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #ff5252; }")
-        self.place.setStyleSheet("QPushButton:enabled { border-bottom: 3px solid #ffb300; }")
+        tinted(self.accept, "QPushButton:enabled {{ border-bottom: 3px solid {accepted}; }}")
+        tinted(self.reject, "QPushButton:enabled {{ border-bottom: 3px solid {rejected}; }}")
+        tinted(self.place, "QPushButton:enabled {{ border-bottom: 3px solid {moved}; }}")
         self.existence = ExistenceSlider()
         self.existence.moved.connect(controller.set_threshold)
         self.existence.moved.connect(lambda _: desk.threshold_changed())
         self.guard(self.existence.number, self.existence.slider)
         card = QFrame()
         card.setObjectName("card")
-        card.setStyleSheet("#card { border: 1px solid #6a6f7a; border-radius: 4px; }")
+        tinted(card, "#card {{ border: 1px solid {frame}; border-radius: 4px; }}")
         inner = QVBoxLayout(card)
         inner.setContentsMargins(8, 6, 8, 6)
         inner.addWidget(self.title)

@@ -24,6 +24,7 @@ from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, row, wrapped
 from napari_lesion_points.ui.curves import TrainingCurves
 from napari_lesion_points.ui.jobs import JobControl
+from napari_lesion_points.ui.preferences import preferences
 from napari_lesion_points.ui.screen import Screen, TrainRow
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class TrainPanel(Section):
         self.budget = QDoubleSpinBox()
         self.budget.setRange(0.1, 10_000)
         self.budget.setDecimals(1)
-        self.budget.setValue(2.0)
+        self.budget.setValue(preferences().minutes)
         self.unit = QComboBox()
         self.unit.addItems(["min", "epochs"])
         self.sigma = QDoubleSpinBox()

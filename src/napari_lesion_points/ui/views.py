@@ -11,6 +11,7 @@ from napari_lesion_points.ui.canvas import Crosshair
 from napari_lesion_points.ui.navigation import Navigator
 from napari_lesion_points.ui.panes import PanesPanel
 from napari_lesion_points.ui.pointing import Pointer
+from napari_lesion_points.ui.preferences import preferences
 from napari_lesion_points.ui.session import VIEWS
 
 if TYPE_CHECKING:
@@ -63,5 +64,6 @@ class Views:
         self._crosshair.show(shown if wanted else None)
 
     def _offer(self) -> None:
-        if not self._controller.closed and not self._controller.state.views:
-            self.navigator.set_views(VIEWS[0])
+        wanted = preferences().views
+        if not self._controller.closed and not self._controller.state.views and wanted in VIEWS:
+            self.navigator.set_views(wanted)

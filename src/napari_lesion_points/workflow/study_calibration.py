@@ -208,7 +208,8 @@ def assess(study: Study, card: ModelCard) -> Assessment:
     intervals = np.array(
         [share_interval(int(k), int(n)) if n else (np.nan, np.nan) for k, n in zip(lesions, curve.counts, strict=True)]
     )
-    enough = known.sum() >= LEAST_JUDGED and LEAST_OF_A_KIND <= is_true.sum() <= known.sum() - LEAST_OF_A_KIND
+    lesion_count, count = int(is_true.sum()), len(is_true)
+    enough = count >= LEAST_JUDGED and LEAST_OF_A_KIND <= lesion_count <= count - LEAST_OF_A_KIND
     learnt = _learn(card, candidates, np.ones(len(known))) if enough else None
     fitted = card.label == "heatmap" and not card.components
     brier = _brier(card, candidates, existence) if enough and len(evidence.cases) >= LEAST_CASES else None
