@@ -73,11 +73,15 @@ def test_the_dock_follows_naparis_theme(reading: Any) -> None:
         reading.viewer.theme = theme
         reading.until(lambda tint=tint: tint.muted in dock.predict.findChildren(QLabel, "legend")[0].styleSheet())
         assert tint_of(dock) == tint
+        assert reading.viewer.canvas.background_color[:3].tolist() == [0, 0, 0]  # images are read on black
         if folder := os.environ.get("PICTURES"):
             for tab in TABS:
                 dock.show_tab(tab)
                 reading.qtbot.wait(150)
                 reading.viewer.screenshot(str(Path(folder) / f"{theme}-{tab}.png"), canvas_only=False, flash=False)
+            dock.key_sheet.toggle()
+            reading.viewer.screenshot(str(Path(folder) / f"{theme}-keys.png"), canvas_only=False, flash=False)
+            dock.key_sheet.toggle()
 
 
 def test_the_sheet_of_keys_is_written_when_it_is_asked_for(reading: Any) -> None:

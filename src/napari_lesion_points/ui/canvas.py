@@ -23,7 +23,9 @@ _TITLE = "lesion_points_title"
 
 
 def orient(viewer: Viewer, orientation: str) -> None:
-    """Show axial, coronal or sagittal slices, with the letters of the body's sides at the four edges."""
+    """Show axial, coronal or sagittal slices on black, with the letters of the body's sides at the four edges."""
+    if viewer.canvas.background_color_override is None:  # napari's light theme would put images and letters on white
+        viewer.canvas.background_color_override = "black"
     order, up, letters = ORIENTATIONS[orientation]
     viewer.scene.camera.orientation2d = ("up" if up else "down", "right")
     viewer.dims.order = order
@@ -55,7 +57,8 @@ def turn(viewer: Viewer, shown: DisplayedCase, orientation: str) -> None:
 
 
 def clear_letters(viewer: Viewer) -> None:
-    """Take the letters of the body's sides, and the title, away again."""
+    """Take the letters of the body's sides, the title, and the black behind them away again."""
+    viewer.canvas.background_color_override = None
     for name in (_TITLE, *(f"lesion_points_{side}" for side in _SIDES)):
         viewer.canvas.overlays.pop(name, None)
 

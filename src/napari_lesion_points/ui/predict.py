@@ -47,7 +47,7 @@ class PredictPanel(Section):
         self.operating = button(
             "",
             self._use_operating,
-            "The operating threshold: chosen on the model's validation cases, or by you on this study",
+            "Set the slider to the operating threshold: chosen on the model's validation cases, or by you",
         )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
@@ -109,7 +109,7 @@ class PredictPanel(Section):
         self.count.setText(screen.shown_candidates)
         self.operating.setVisible(card is not None)
         if card is not None:
-            self.operating.setText(f"Use the model's {card.threshold:.2f}")
+            self.operating.setText(f"Operating {card.threshold:.2f}")
         self.opacity.setEnabled(state.has_heatmap)
         self.calibration.show_screen(screen)
 
