@@ -6,13 +6,16 @@ import json
 import shutil
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
 
+from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.events import CasePredicted, Event, Finished
 from napari_lesion_points.learn.checkpoint import pack
 from napari_lesion_points.learn.network import UNetConfig, fresh_network
@@ -77,3 +80,13 @@ def test_large_scans_are_read_one_at_a_time(model: Path, tmp_path: Path) -> None
     tracemalloc.stop()
     assert any(isinstance(e, CasePredicted) for e in events)
     assert peak < 11 * data.size
+
+
+def test_a_studys_recalibration_takes_the_place_of_the_models(blob_study: Path, model: Path, tmp_path: Path) -> None:
+    spec = plan_prediction(find_cases(blob_study)[:1], model=model, heatmaps=tmp_path, device="cpu", min_existence=0)
+    for parameters in ((1.0, 1.0, 0.0), (0.8, 1.2, 2.0)):
+        events = list(execute(replace(spec, recalibration=parameters), lambda: False))
+        (found,) = (e.candidates for e in events if isinstance(e, CasePredicted))
+        assert found
+        masses = np.clip([c.mass for c in found], 0, 1)
+        assert_allclose([c.existence for c in found], Recalibration(*parameters)(masses))

@@ -107,6 +107,7 @@ CASES = (
         TrainSpec("out", CASES, ("FLAIR",), 2.5, None, 1.75, (1.0, 1.1, 3.0), "model", "cpu", 7, 4.0, True),
         TrainSpec("out", (), (), None, 3),
         PredictSpec("model", CASES, "heatmaps", "cuda:1", 0.05),
+        PredictSpec("model", CASES, "heatmaps", recalibration=(1.0, 0.9, -0.5)),
     ],
 )
 def test_a_spec_survives_its_file(spec: TrainSpec | PredictSpec) -> None:

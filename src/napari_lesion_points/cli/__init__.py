@@ -7,6 +7,7 @@ there is.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -19,7 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find lesions as points: annotate, train, predict, review, export. For research only.",
 )
-for name, command in {
+
+#: In the order in which the help lists them.
+_COMMANDS: dict[str, Callable[..., None]] = {
     "demo": window.demo,
     "open": window.open_study,
     "simulate": study.simulate,
@@ -32,7 +35,8 @@ for name, command in {
     "export": study.export,
     "agreement": readers.agreement,
     "consensus": readers.consensus,
-}.items():  # in the order in which the help lists them
+}
+for name, command in _COMMANDS.items():
     app.command(name)(command)
 
 
