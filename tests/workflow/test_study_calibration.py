@@ -249,6 +249,8 @@ def test_a_threshold_for_a_wish_is_kept_and_goes_with_the_scale(study: Study, ca
     (here,) = calibrated_models(study, (card,))
     assert (here.threshold, here.recalibration) == (wanted.point.threshold, OWN)
     recalibrate(study, card, assess(study, card))
+    assert "In force: recalibrated from 180 judged candidates" in assess(study, card).words
+    assert f"threshold for {goal} 0.80, from 180 judged" in assess(study, card).words
     (here,) = calibrated_models(study, (card,))
     assert sum(c.existence >= here.threshold for c in study.candidates()) == pytest.approx(len(shown), abs=4)
 

@@ -44,7 +44,11 @@ class KeySheet(QFrame):
 
     def _write(self, words: Mapping[str, Mapping[str, str]]) -> None:
         """Write the sheet, when it is first asked for."""
-        tinted(self, "#keys {{ background: {sheet}; border: 2px solid {frame}; border-radius: 6px; }}")
+        tinted(
+            self,
+            "#keys, #keys QWidget {{ background: {sheet}; }} "
+            "#keys {{ border: 2px solid {frame}; border-radius: 6px; }}",
+        )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 14, 18, 14)
         sections = {tab or "Everywhere": keys for tab, keys in words.items()} | {"Mouse and napari": _BESIDE}

@@ -32,8 +32,8 @@ class StudyCalibration:
         Parameters of `core.calibration.Recalibration`; None: the model's own.
     threshold : float or None
         Operating threshold, on the scale of this recalibration; None: the model's own.
-    rests_on : str
-        What it was learnt from, in words.
+    rests_on, wish : str
+        What the recalibration was learnt from, and what the threshold is for, in words.
     reader, utc : str
         Who decided so, and when (ISO 8601, UTC).
     """
@@ -41,8 +41,15 @@ class StudyCalibration:
     recalibration: tuple[float, float, float] | None = None
     threshold: float | None = None
     rests_on: str = ""
+    wish: str = ""
     reader: str = ""
     utc: str = ""
+
+    @property
+    def words(self) -> str:
+        """What of it is the study's own, "" if nothing is."""
+        parts = [text for text in (self.rests_on, self.wish) if text]
+        return f"{'; '.join(parts)} ({self.reader}, {self.utc[:10]})" if parts else ""
 
     def of(self, card: ModelCard) -> ModelCard:
         """Return the model's card as it counts in the study: a threshold of the model's goes with the scale."""
@@ -74,7 +81,7 @@ def read_calibration(store: Path, card: ModelCard) -> StudyCalibration:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         own, threshold = values["recalibration"], values["threshold"]
-        words = [str(values[name]) for name in ("rests_on", "reader", "utc")]
+        words = [str(values[name]) for name in ("rests_on", "wish", "reader", "utc")]
         three = None if own is None else (float(own[0]), float(own[1]), float(own[2]))
         found = StudyCalibration(three, None if threshold is None else float(threshold), *words)
     except FileNotFoundError:

@@ -133,8 +133,8 @@ class Assessment:
             parts.append(
                 f"Brier score in patients not learnt from: {before:.3f} now, {after:.3f} recalibrated (less is better)."
             )
-        if self.in_force.rests_on:
-            parts.append(f"In force: {self.in_force.rests_on} ({self.in_force.reader}, {self.in_force.utc[:10]}).")
+        if self.in_force.words:
+            parts.append(f"In force: {self.in_force.words}.")
         return " ".join(parts)
 
 
@@ -263,14 +263,20 @@ def recalibrate(study: Study, card: ModelCard, assessment: Assessment) -> StudyC
     if assessment.in_force.threshold is not None:
         mass = Recalibration(*assessment.card.recalibration).inverse(assessment.in_force.threshold)
         threshold = round(float(learnt([mass])[0]), 2)
-    return _keep(study, card, StudyCalibration((learnt.a, learnt.b, learnt.c), threshold, assessment.basis))
+    kept = replace(
+        assessment.in_force,
+        recalibration=(learnt.a, learnt.b, learnt.c),
+        threshold=threshold,
+        rests_on=f"recalibrated from {assessment.basis}",
+    )
+    return _keep(study, card, kept)
 
 
 def set_threshold(study: Study, card: ModelCard, wanted: Estimate) -> StudyCalibration:
     """Make an estimate's threshold the operating one; errors are those of `recalibrate`."""
     before = read_calibration(study.store, card)
-    rests_on = f"threshold for {wanted.goal} {wanted.wished:.2f}, from {wanted.basis}"
-    return _keep(study, card, replace(before, threshold=wanted.point.threshold, rests_on=rests_on))
+    wish = f"threshold for {wanted.goal} {wanted.wished:.2f}, from {wanted.basis}"
+    return _keep(study, card, replace(before, threshold=wanted.point.threshold, wish=wish))
 
 
 def use_models_own(study: Study, card: ModelCard) -> StudyCalibration:
