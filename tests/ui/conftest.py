@@ -28,6 +28,17 @@ def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
     return float(x), float(y), float(z)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_preferences(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Settings of no user: those of whoever runs the tests are neither read nor written."""
+    from napari import settings
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "_CFG_PATH", str(tmp_path_factory.mktemp("preferences") / "settings.yaml"))
+        settings._clear_plugin_settings_cache()
+        yield
+
+
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     """Three cases with FLAIR and T1w: an ellipsoid in noise."""

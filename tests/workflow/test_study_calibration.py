@@ -92,6 +92,7 @@ def test_verdicts_and_done_cases_tell_and_the_rest_is_unknown(study: Study, card
     study.apply(Change.adding(LesionPoint("sub-02", (5, 0, 0)), LesionPoint("sub-02", (200, 0, 0))))
     study.set_state("02", CaseState.DONE)
     propose(study, card, "03", [0.9])  # nobody has judged anything
+    study.add_differences("01", [], "ada, bob")  # no model's prediction
     evidence = gather_evidence(study, card)
     assert evidence.cases == ("sub-01", "sub-02")
     assert evidence.done == 1

@@ -269,7 +269,7 @@ class Study:
     def models(self) -> dict[str, str]:
         """Return what predicted each case last, its model's folder or name; cases without a prediction are absent."""
         newest = sql.select(RUNS.c.case, RUNS.c.model).where(
-            RUNS.c.run.in_(sql.select(sql.func.max(RUNS.c.run)).group_by(RUNS.c.case))
+            RUNS.c.run.in_(sql.select(sql.func.max(RUNS.c.run)).where(RUNS.c.reading == SHARED).group_by(RUNS.c.case))
         )
         with self._database.transaction() as connection:
             found = {case: model for case, model in connection.execute(newest)}
