@@ -46,23 +46,21 @@ def test_where_napari_does_not_know_the_plugin_the_defaults_hold(plugin_settings
     assert preferences() == Preferences()
 
 
-def test_naparis_preferences_show_them(registered: Any, qtbot: Any) -> None:
-    from napari._qt.dialogs.preferences_dialog import PreferencesDialog
+def test_naparis_preferences_show_them(registered: Any, make_napari_viewer: Any, qtbot: Any) -> None:
     from qtpy.QtWidgets import QLabel, QListWidget
 
-    dialog = PreferencesDialog()
-    qtbot.addWidget(dialog)
+    dialog = make_napari_viewer(show=True).window._open_preferences_dialog()
     texts = {label.text() for label in dialog.findChildren(QLabel)}
     pages = dialog.findChildren(QListWidget)[0]
     assert "Lesion points" in {pages.item(row).text() for row in range(pages.count())}
     if folder := os.environ.get("PICTURES"):
-        dialog.show()
         pages.setCurrentRow(pages.count() - 1)
         qtbot.wait(300)
         dialog.grab().save(str(Path(folder) / "preferences.png"))
     manifest = PluginManifest.from_file(MANIFEST)
     properties = manifest.contributions.configurations["lesion_points"].properties
     assert {one.title for one in properties.values()} <= texts
+    dialog.close()
 
 
 def test_the_window_begins_with_them(registered: Any, make_napari_viewer: Any) -> None:
