@@ -378,20 +378,7 @@ class Study:
         self._add_run(CONSENSUS, case, points, readers, 0.0)
 
     def rescale(self, model: str, existence_of: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> int:
-        """Give the candidates of a model's runs another existence, worked out from their mass; verdicts stay.
-
-        Parameters
-        ----------
-        model : str
-            As the runs name it.
-        existence_of : callable
-            Existence probabilities, (N,) in [0, 1], of masses (N,). Candidates without a mass stay as they are.
-
-        Returns
-        -------
-        int
-            How many candidates there were.
-        """
+        """Give a model's candidates the existence of their mass; verdicts stay (see `rescale_candidates`)."""
         with self._database.transaction(write=True) as connection:
             return rescale_candidates(connection, model, existence_of)
 
