@@ -20,6 +20,7 @@ from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow.calibrations import calibrated_models, calibration_path, read_calibration
 from napari_lesion_points.workflow.models import ModelCard, describe_model
+from napari_lesion_points.workflow.regrouping import split_change
 from napari_lesion_points.workflow.review import verdict_change
 from napari_lesion_points.workflow.specs import plan_prediction
 from napari_lesion_points.workflow.study_calibration import (
@@ -125,6 +126,16 @@ def test_an_accepted_candidate_beside_a_point_takes_that_point(study: Study) -> 
     outcome, missed = judged(near, [LesionPoint("c", (1, 0, 0))], done=True, tolerance_mm=6)
     assert outcome is not None
     assert (outcome.tolist(), missed) == ([1, 0], 0)
+
+
+def test_the_unsure_stay_unknown_and_both_places_of_a_split_are_found(study: Study, card: ModelCard) -> None:
+    found = propose(study, card, "01", [0.9, 0.5])
+    study.apply(split_change(study, found[0], (-3, 0, 0), (3, 0, 0)))
+    say(study, found[1], Verdict.UNSURE)
+    study.set_state("01", CaseState.DONE)
+    evidence = gather_evidence(study, card)
+    assert_allclose(evidence.candidates.outcome, [1, math.nan])
+    assert evidence.candidates.missed.tolist() == [0]
 
 
 def test_cases_that_the_model_knows_and_other_models_do_not_count(

@@ -2,7 +2,8 @@
 
 Which candidates take part, so that those judged are like the others of the same existence:
 
-* accepted and moved candidates are lesions, rejected ones are none, in whatever case;
+* accepted and moved candidates are lesions (split and merged ones are moved), rejected ones are none, in whatever case;
+* of an unsure one, the reader has said that it is unknown, in whatever case;
 * in a case that is *done*, a candidate without a verdict is a lesion if a point lies there (matched one to one within
   the tolerance), else none: whoever sets a case to done says so;
 * in a case in progress, one without a verdict that lies on an accepted lesion (of an earlier prediction) is a lesion;
@@ -23,6 +24,7 @@ from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
 from napari_lesion_points.core.operating import JudgedCandidates
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Origin, Verdict
 from napari_lesion_points.errors import StudyError
+from napari_lesion_points.workflow.review import stem_ids
 from napari_lesion_points.workflow.study_report import TOLERANCE_MM, learned_from
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_OUTCOMES = {Verdict.ACCEPTED: 1.0, Verdict.MOVED: 1.0, Verdict.REJECTED: 0.0, Verdict.NONE: np.nan}
+_OUTCOMES = {Verdict.ACCEPTED: 1.0, Verdict.MOVED: 1.0, Verdict.REJECTED: 0.0}  # any other is unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,7 @@ def gather_evidence(study: Study, card: ModelCard, tolerance_mm: float = TOLERAN
     used, waiting, learned, outcomes, missed = [], [], [], [], []
     for case, candidates in proposed.items():
         done = states[case] is CaseState.DONE
-        if not done and not any(c.verdict for c in candidates):
+        if not done and not any(c.verdict.decided for c in candidates):
             continue
         if learned_from(study, card, case):
             learned.append(case)
@@ -113,13 +115,15 @@ def judged(
 
     Outcomes are (N,) float: 1 a lesion, 0 none, NaN unknown; None when the case has to wait (see the module).
     """
-    outcome = np.array([_OUTCOMES[c.verdict] for c in candidates])
-    became = {c.id for c in candidates if c.verdict in (Verdict.ACCEPTED, Verdict.MOVED)}
-    rest = [a for a in annotations if a.id not in became]
-    merged = [c for c in candidates if c.id in became - {a.id for a in annotations}]  # a point was there already
-    taken = {int(k) for k in _pairs(merged, rest, tolerance_mm)[:, 1]}
+    outcome = np.array([_OUTCOMES.get(c.verdict, np.nan) for c in candidates])
+    confirmed = [c for c in candidates if c.verdict in (Verdict.ACCEPTED, Verdict.MOVED)]
+    stems = {name for c in confirmed for name in stem_ids(c)}
+    placed = {a.id for a in annotations}
+    rest = [a for a in annotations if a.id not in stems]
+    joined = [c for c in confirmed if not placed.intersection(stem_ids(c))]  # a point was there already
+    taken = {int(k) for k in _pairs(joined, rest, tolerance_mm)[:, 1]}
     rest = [a for k, a in enumerate(rest) if k not in taken]
-    asked = np.flatnonzero(np.isnan(outcome))
+    asked = np.flatnonzero([c.verdict is Verdict.NONE for c in candidates])
     pairs = _pairs([candidates[int(i)] for i in asked], rest, tolerance_mm if done else SAME_LESION_MM)
     if done:
         outcome[asked] = 0.0
