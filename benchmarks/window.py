@@ -508,8 +508,10 @@ def _idle(seconds: float) -> None:
 def _annotate(window: Window) -> None:
     """Place the true lesions of every case, as a reader would have."""
     from napari_lesion_points.core.records import Change, LesionPoint
+    from napari_lesion_points.ui import staging
 
-    study = window.dock.controller.study
+    controller = window.dock.controller
+    study = controller.study
     if study is None:
         raise RuntimeError("no study is open")
     for summary in study.summary():
@@ -518,7 +520,8 @@ def _annotate(window: Window) -> None:
             for x, y, z in np.loadtxt(study.root / "truth" / f"{summary.case}.txt")
         ]
         study.apply(Change.adding(*points))
-    window.dock.controller.show_stored("")
+    controller.show_stored("")
+    staging.wait(lambda: all(s.annotations for s in controller.state.cases), _TIMEOUT_S, "the counts")
 
 
 def _propose(window: Window, number: int) -> None:
