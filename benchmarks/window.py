@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ from benchmarks.heartbeat import Heartbeat
 from benchmarks.record import Row
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.ui.app import Window
 
 Figures = dict[str, Any]
@@ -35,6 +39,7 @@ SMALL = (80, 96, 80), 2.0  # the grid of GadSim-200
 STALL_S = 120.0  # measured span of scrolling and clicking
 STEP_MS = 50  # between two actions: as fast as a wheel is turned
 CANDIDATES = 1000
+CASES, PER_CASE = 1000, 40  # of the worklist
 EPOCHS = 15  # of a first training: enough to find most lesions of these cases
 _TIMEOUT_S = 600.0
 
@@ -67,6 +72,16 @@ def rows() -> Iterator[Row]:
         candidate["median"], "ms", 100, "at most", f"95th percentile {candidate['p95']:.0f} ms",
         f"{candidate['bare']:.1f} ms (the same window drawn again, unchanged)",
     )  # fmt: skip
+    worklist = _run("worklist")
+    for name, key, target in (
+        ("opened: from the folder's name until the list is drawn", "open", 2000),
+        ("filtered, per letter typed into the search, drawn; worst", "filter", 100),
+        ("one verdict on a candidate: stored, counted and drawn; median", "edit", 100),
+    ):
+        yield Row(
+            "window", f"a study of {CASES} cases with {PER_CASE} candidates each, {name}", worklist[key], "ms", target,
+            "at most", f"{worklist[key]:.0f} ms", f"{worklist['counts']:.0f} ms (all counts read from the database)",
+        )  # fmt: skip
     follow = _run("follow")
     yield Row(
         "window", "from the end of a fine-tuning to the open case's new candidates on screen", follow["seconds"],
@@ -210,6 +225,61 @@ def candidate() -> Figures:
     return {
         "median": statistics.median(taken), "p95": float(np.percentile(taken, 95)), "bare": statistics.median(bare),
     }  # fmt: skip
+
+
+def worklist() -> Figures:
+    """Open a study of many cases, search in its list, and change the verdict on one candidate back and forth."""
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    from napari_lesion_points.core.records import Change, Verdict
+    from napari_lesion_points.store.study import Study
+    from napari_lesion_points.ui.app import open_window
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        _write_study(root, 1, *SMALL)
+        for number in range(2, CASES + 1):
+            anat = root / f"sub-{number:04d}" / "anat"
+            anat.mkdir(parents=True)
+            (anat / f"sub-{number:04d}_FLAIR.nii.gz").touch()  # no image: nothing reads it
+        random = np.random.default_rng(7)
+        with Study.open(root, reader="benchmark") as study:
+            for name in study.case_names:
+                study.add_candidates(name, _candidates(name, random.uniform(-20, 20, (PER_CASE, 3)), random), "m", 2.0)
+            started = time.perf_counter()
+            study.summary()
+            counts = 1000 * (time.perf_counter() - started)
+        window = open_window()
+        controller, search = window.dock.controller, window.dock.cases.search
+        _idle(1.0)
+        started = time.perf_counter()
+        controller.open_study(root, reader="benchmark", case="sub-01")
+        while not controller.state.cases:
+            QApplication.processEvents()
+        _drawn()
+        opened = 1000 * (time.perf_counter() - started)
+        while not controller.screen.case_ready:
+            QApplication.processEvents()
+        _idle(1.0)
+        letters, edits = [], []
+        for letter in "sub-0999":
+            started = time.perf_counter()
+            QTest.keyClicks(search, letter)
+            _drawn()
+            letters.append(1000 * (time.perf_counter() - started))
+        search.clear()
+        for verdict in (Verdict.REJECTED, Verdict.NONE) * 10:
+            candidate = controller.state.candidates[0]
+            started = time.perf_counter()
+            judged = replace(candidate, verdict=verdict, reader="benchmark" if verdict else "")
+            if not controller.store(Change("sub-01", "verdict", {}, {candidate.id: (candidate, judged)}), ""):
+                raise RuntimeError(controller.state.notice.text)
+            _drawn()
+            edits.append(1000 * (time.perf_counter() - started))
+            _idle(0.02)
+        window.close()
+    return {"open": opened, "filter": max(letters), "edit": statistics.median(edits), "counts": counts}
 
 
 def follow() -> Figures:
@@ -438,8 +508,10 @@ def _idle(seconds: float) -> None:
 def _annotate(window: Window) -> None:
     """Place the true lesions of every case, as a reader would have."""
     from napari_lesion_points.core.records import Change, LesionPoint
+    from napari_lesion_points.ui import staging
 
-    study = window.dock.controller.study
+    controller = window.dock.controller
+    study = controller.study
     if study is None:
         raise RuntimeError("no study is open")
     for summary in study.summary():
@@ -448,14 +520,12 @@ def _annotate(window: Window) -> None:
             for x, y, z in np.loadtxt(study.root / "truth" / f"{summary.case}.txt")
         ]
         study.apply(Change.adding(*points))
-    window.dock.controller.show_stored("")
+    controller.show_stored("")
+    staging.wait(lambda: all(s.annotations for s in controller.state.cases), _TIMEOUT_S, "the counts")
 
 
 def _propose(window: Window, number: int) -> None:
     """Store candidates in every case, spread over the head, as a prediction would."""
-    from napari_lesion_points.core.metrics import binary_entropy
-    from napari_lesion_points.core.records import LesionPoint, Origin
-
     controller = window.dock.controller
     study, shown = controller.study, controller.shown
     if study is None or shown is None:
@@ -463,14 +533,21 @@ def _propose(window: Window, number: int) -> None:
     random = np.random.default_rng(11)
     for summary in study.summary():
         at = shown.grid.to_world(random.uniform(0.25, 0.75, (number, 3)) * shown.grid.shape)
-        existence = random.uniform(0.1, 1.0, number)
-        entropy = binary_entropy(existence)
-        found = [
-            LesionPoint(summary.case, tuple(w), "", float(p), float(p), float(h), Origin.MODEL)
-            for w, p, h in zip(at, existence, entropy, strict=True)
-        ]
-        study.add_candidates(summary.case, found, "model", 2.0)
+        study.add_candidates(summary.case, _candidates(summary.case, at, random), "model", 2.0)
     controller.refresh()
+
+
+def _candidates(case: str, at: ArrayLike, random: np.random.Generator) -> list[LesionPoint]:
+    """Make candidates of any existence at world points (N, 3), mm."""
+    from napari_lesion_points.core.metrics import binary_entropy
+    from napari_lesion_points.core.records import LesionPoint, Origin
+
+    places = np.asarray(at, dtype=float)
+    existence = random.uniform(0.1, 1.0, len(places))
+    return [
+        LesionPoint(case, (x, y, z), "", p, p, h, Origin.MODEL)
+        for (x, y, z), p, h in zip(places.tolist(), existence.tolist(), binary_entropy(existence).tolist(), strict=True)
+    ]
 
 
 def _write_study(root: Path, cases: int, shape: tuple[int, int, int], spacing: float) -> dict[str, list[Path]]:
@@ -517,7 +594,7 @@ def _run(measurement: str) -> Figures:
 def main() -> None:
     """Run the measurement that the command line names; `stall` takes its span in seconds."""
     measurements: dict[str, Callable[..., Figures]] = {
-        f.__name__: f for f in (imported, dock, case, slider, candidate, follow, stall)
+        f.__name__: f for f in (imported, dock, case, slider, candidate, worklist, follow, stall)
     }
     name, *numbers = sys.argv[1:]
     print(json.dumps(measurements[name](*map(float, numbers))))

@@ -22,7 +22,7 @@ from napari_lesion_points.core.records import (
 )
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.database import Database, database_url
-from napari_lesion_points.store.schema import SCHEMA, metadata
+from napari_lesion_points.store.schema import BOOKMARKS, SCHEMA, metadata
 from napari_lesion_points.store.study import CaseSummary, Study
 
 OpenStudy = Callable[..., Study]
@@ -53,7 +53,7 @@ def test_a_blind_reader_sees_no_others_points_verdicts_states_and_notes(open_stu
         assert bob.annotations() == ()
         assert [(c.id, c.verdict, c.reader) for c in bob.candidates()] == [("q", "", ""), ("r", "", "")]
         assert (bob.state("01"), bob.note("01"), bob.history("01")) == (CaseState.NEW, "", ())
-        assert bob.summary()[0] == CaseSummary("sub-01", CaseState.NEW, 0, 2, 0, "")
+        assert bob.summary()[0] == CaseSummary("sub-01", CaseState.NEW, 0, 2, 0, "", 1.0)
 
         seen = (ada.annotations(), ada.candidates(), ada.summary(), ada.history())
         bob.apply(accept(bob.candidates("01")[0], "bob"))  # the same candidate, so the same id
@@ -61,7 +61,7 @@ def test_a_blind_reader_sees_no_others_points_verdicts_states_and_notes(open_stu
         bob.set_note("01", "motion")
         assert (ada.annotations(), ada.candidates(), ada.summary(), ada.history()) == seen
         assert [p.world for p in bob.annotations("01")] == [(9.0, 9.0, 9.0)]
-        assert bob.summary()[0] == CaseSummary("sub-01", CaseState.IN_PROGRESS, 1, 2, 1, "motion")
+        assert bob.summary()[0] == CaseSummary("sub-01", CaseState.IN_PROGRESS, 1, 2, 1, "motion", 0.5)
         assert ada.readings() == ("bob", SHARED)
     with open_study(reader="bob", blind=True) as again:
         assert [(p.id, p.reader) for p in again.annotations()] == [("q", "bob")]
@@ -162,6 +162,29 @@ def test_a_thousand_cases_are_listed_in_as_many_queries_as_one(
         listed = study.summary()
     assert len([q for q in queries if q.startswith("SELECT")]) == 3
     assert (len(listed), sum(s.annotations for s in listed)) == (1000, 50)
+
+
+def test_one_case_is_counted_as_among_all_and_its_benefit_is_what_a_verdict_changes(study: Study) -> None:
+    study.add_candidates("01", [found("old", 0.5)], "m", 2.0)
+    study.add_candidates("01", [found(f"q{k}", p) for k, p in enumerate((0.9, 0.3, 0.6))], "m", 2.0)
+    study.apply(accept(study.candidates("01")[2], "ada"))
+    study.set_note("02", "motion")
+    listed = study.summary()
+    assert [study.summary(case)[0] for case in ("sub-01", "02", "03")] == list(listed)
+    changes = [p * (1 - p) + (1 - p) * p for p in (0.9, 0.3)]  # accepted with probability p, rejected otherwise
+    assert listed[0].benefit == pytest.approx(sum(changes))
+    assert (listed[0].candidates, listed[0].reviewed, listed[1].benefit) == (3, 1, 0.0)
+    with pytest.raises(StudyError, match="'99' is not in"):
+        study.summary("99")
+
+
+def test_a_place_of_another_version_is_read_as_far_as_it_is_known(study: Study) -> None:
+    place = Place("sub-02", (1.0, 2.0, 3.0), 2.5, 7, (0.0, 1.0, 2.0), "sagittal", "Review", "q", True, "most probable")
+    study.remember(place)
+    assert study.last_place() == place
+    with study._database.transaction(write=True) as connection:
+        connection.execute(BOOKMARKS.update().values(place='{"case": "sub-01", "world": [1, 2, 3], "later": true}'))
+    assert study.last_place() == Place("sub-01", (1.0, 2.0, 3.0))
 
 
 def test_a_store_of_the_first_schema_opens_as_it_was(root: Path) -> None:

@@ -140,8 +140,8 @@ def test_a_new_run_replaces_the_candidates_shown_and_no_annotation(study: Study)
     assert study.candidates("01") == old
     study.apply(accept(old[0]))
     assert study.summary() == (
-        CaseSummary("sub-01", CaseState.IN_PROGRESS, 2, 2, 1),
-        CaseSummary("sub-02", CaseState.NEW, 0, 1, 0),
+        CaseSummary("sub-01", CaseState.IN_PROGRESS, 2, 2, 1, benefit=pytest.approx(2 * 0.2 * 0.8)),
+        CaseSummary("sub-02", CaseState.NEW, 0, 1, 0, benefit=pytest.approx(2 * 0.4 * 0.6)),
         CaseSummary("sub-03", CaseState.NEW, 0, 0, 0),
     )
     study.add_candidates("01", new, "models/m2", 2.0)

@@ -23,7 +23,7 @@ def test_a_study_opens_with_images_in_mm_and_flair_in_front(reading: Any) -> Non
         np.testing.assert_allclose(layer.scale, (4.0, 1.0, 1.25))
         assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
         assert layer.axis_labels == ("S", "P", "L")
-    assert reading.dock.cases.table.rowCount() == 3
+    assert reading.dock.cases.table.model().rowCount() == 3
     assert "3 cases" in reading.controller.screen.study_title
 
 
@@ -64,7 +64,7 @@ def test_case_states_can_go_forth_and_back(reading: Any) -> None:
     assert not panel.done.isEnabled()  # it has no points
     panel.empty.click()
     assert reading.controller.study.state("sub-01") is CaseState.DONE
-    assert panel.table.item(0, 1).text().endswith("done, no lesions")
+    assert panel.table.model().index(0, 1).data().endswith("done, no lesions")
     panel.reopen.click()
     assert reading.controller.study.state("sub-01") is CaseState.IN_PROGRESS
     reading.controller.undo()

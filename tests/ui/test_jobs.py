@@ -37,6 +37,7 @@ def annotated(reading: Any) -> Any:
     study.apply(Change.adding(LesionPoint("sub-01", (1, 2, 3)), LesionPoint("sub-01", (4, 2, 3))))
     study.set_state("sub-02", CaseState.DONE)
     reading.controller.show_stored("")
+    reading.until(lambda: reading.controller.state.cases[1].state is CaseState.DONE)  # from a worker
     return reading
 
 

@@ -61,12 +61,6 @@ def test_training_lists_exactly_what_it_uses() -> None:
     assert not resolve(replace(OPEN, unchecked=frozenset({"sub-01", "sub-02", "sub-03"}))).can_train
 
 
-def test_case_rows_tell_done_without_lesions() -> None:
-    rows = resolve(OPEN).case_rows
-    assert [row.state for row in rows] == ["done", "in progress", "done, no lesions", "new"]
-    assert [row.reviewed for row in rows] == ["–", "4/10", "–", "–"]
-
-
 def test_review_counts_what_was_reviewed_before() -> None:
     judged = replace(POINT, id="b", verdict=Verdict.ACCEPTED)
     screen = resolve(replace(OPEN, queue=(judged, POINT), at=1, queue_before=4))

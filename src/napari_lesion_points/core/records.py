@@ -182,17 +182,33 @@ class Place:
     case : str
         The case on screen.
     world : (x, y, z)
-        World mm, RAS+, in the middle of the view, on the slice shown.
+        World mm, RAS+, where the slices of the three orientations cross.
     zoom : float
-        Of the view: screen pixels per mm.
+        Of the view: screen pixels per mm; 0 when it shows the whole slice.
     queue_position : int
-        Index into the review queue.
+        How many candidates of the review queue without a verdict came before the one under review.
+    middle : (x, y, z), optional
+        World mm, RAS+, in the middle of the view; by default `world`.
+    orientation, tab : str
+        What was in front; "" where that is not known.
+    candidate : str
+        Id of the candidate under review, or "".
+    all_cases : bool
+        Whether the queue was that of all cases.
+    order : str
+        The queue's order, a value of `Order`; "" where that is not known.
     """
 
     case: str
     world: tuple[float, float, float]
-    zoom: float = 1.0
+    zoom: float = 0.0
     queue_position: int = 0
+    middle: tuple[float, float, float] | None = None
+    orientation: str = ""
+    tab: str = ""
+    candidate: str = ""
+    all_cases: bool = False
+    order: str = ""
 
 
 def utc_now() -> str:

@@ -39,15 +39,17 @@ class Edit:
     number: int = 0
 
 
-def annotations_of(reading: str) -> sql.Select[Any]:
-    """Select the annotations that a reading has, in the order in which they were first placed."""
+def annotations_of(reading: str, case: str | None = None) -> sql.Select[Any]:
+    """Select the annotations that a reading has, of one case or of all, in the order of their first placing."""
     live = (ANNOTATIONS.c.reading == reading) & ~ANNOTATIONS.c.removed
-    return sql.select(ANNOTATIONS).where(live).order_by(ANNOTATIONS.c.number)
+    query = sql.select(ANNOTATIONS).where(live).order_by(ANNOTATIONS.c.number)
+    return query if case is None else query.where(ANNOTATIONS.c.case == case)
 
 
-def candidates_of(reading: str) -> sql.Select[Any]:
-    """Select the candidates of each case's newest run, in order of detection, with the verdicts of a reading."""
-    newest = sql.select(sql.func.max(RUNS.c.run)).where(RUNS.c.reading == _source(reading)).group_by(RUNS.c.case)
+def candidates_of(reading: str, case: str | None = None) -> sql.Select[Any]:
+    """Select the candidates of a case's newest run, or of each, in order of detection, with a reading's verdicts."""
+    runs = sql.select(sql.func.max(RUNS.c.run)).where(RUNS.c.reading == _source(reading))
+    newest = runs.group_by(RUNS.c.case) if case is None else runs.where(RUNS.c.case == case)
     return _judged(reading).where(CANDIDATES.c.run.in_(newest)).order_by(CANDIDATES.c.number)
 
 

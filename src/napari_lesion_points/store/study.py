@@ -17,7 +17,7 @@ from __future__ import annotations
 import getpass
 import json
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CaseSummary:
-    """One line of the case list; `candidates` and `reviewed` (those decided) count the newest run."""
+    """One line of the case list; `candidates` and `reviewed` (those decided) count the newest run.
+
+    `benefit` is by how many lesions the review of its other candidates changes the case's expected count, one change
+    after the other, on average: the sum of 2 p (1 - p) over their existence p (see `core.records.Order`).
+    """
 
     case: str
     state: CaseState
@@ -65,6 +69,7 @@ class CaseSummary:
     candidates: int
     reviewed: int
     note: str = ""
+    benefit: float = 0.0
 
 
 class Study:
@@ -240,31 +245,37 @@ class Study:
         with self._database.transaction() as connection:
             return progress(connection, self.reading, self.files_of(case).case)[1]
 
-    def summary(self) -> tuple[CaseSummary, ...]:
-        """Return state and counts of every case, in the order of `files`: three queries, whatever the number."""
-        annotations = annotations_of(self.reading).order_by(None).subquery()
-        candidates = candidates_of(self.reading).order_by(None).subquery()
+    def summary(self, case: str | None = None) -> tuple[CaseSummary, ...]:
+        """Return state and counts of one case, or of each in the order of `files`: three queries for any number."""
+        only = self._name(case)
+        cases = self.case_names if only is None else (only,)
+        annotations = annotations_of(self.reading, only).order_by(None).subquery()
+        candidates = candidates_of(self.reading, only).order_by(None).subquery()
         decided = candidates.c.verdict.in_([str(verdict) for verdict in Verdict if verdict.decided])
+        existence = sql.func.coalesce(candidates.c.existence, 0.0)
         reviewed = sql.func.sum(sql.case((decided, 1), else_=0))
+        benefit = sql.func.sum(sql.case((decided, 0.0), else_=2 * existence * (1 - existence)))
         mine = sql.select(PROGRESS).where(PROGRESS.c.reading == self.reading)
+        if only is not None:
+            mine = mine.where(PROGRESS.c.case == only)
         with self._database.transaction() as connection:
             known = {row.case: (CaseState(row.state), row.note) for row in connection.execute(mine)}
             annotated = {row[0]: row[1] for row in connection.execute(_count(annotations))}
-            proposed = {row[0]: (row[1], row[2]) for row in connection.execute(_count(candidates, reviewed))}
+            proposed = {row[0]: tuple(row[1:]) for row in connection.execute(_count(candidates, reviewed, benefit))}
         summaries = []
-        for case in self.case_names:
-            state, note = known.get(case, (CaseState.NEW, ""))
-            found, judged = proposed.get(case, (0, 0))
-            summaries.append(CaseSummary(case, state, annotated.get(case, 0), found, judged, note))
+        for name in cases:
+            state, note = known.get(name, (CaseState.NEW, ""))
+            found, done, gain = proposed.get(name, (0, 0, 0.0))
+            summaries.append(CaseSummary(name, state, annotated.get(name, 0), found, done, note, float(gain)))
         return tuple(summaries)
 
     def annotations(self, case: str | None = None) -> tuple[LesionPoint, ...]:
         """Return the annotations of one case or of all, in the order in which they were first placed."""
-        return self._points(annotations_of(self.reading), case)
+        return self._points(annotations_of(self.reading, self._name(case)))
 
     def candidates(self, case: str | None = None) -> tuple[LesionPoint, ...]:
         """Return the candidates of the newest run of one case or of each, in order of detection."""
-        return self._points(candidates_of(self.reading), case)
+        return self._points(candidates_of(self.reading, self._name(case)))
 
     def models(self) -> dict[str, str]:
         """Return what predicted each case last, its model's folder or name; cases without a prediction are absent."""
@@ -344,8 +355,9 @@ class Study:
             text = connection.execute(sql.select(BOOKMARKS.c.place).where(this)).scalar_one_or_none()
         if text is None or (stored := json.loads(text))["case"] not in self._by_name:
             return None
-        x, y, z = stored["world"]
-        return Place(stored["case"], (x, y, z), stored["zoom"], stored["queue_position"])
+        known = {field.name for field in fields(Place)}  # another version may have written more of them, or fewer
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in known}
+        return Place(**values)
 
     def add_candidates(self, case: str, candidates: Sequence[LesionPoint], model: str, sigma_mm: float) -> None:
         """Store a prediction of a case as its newest run; older runs and their verdicts are kept.
@@ -405,9 +417,10 @@ class Study:
                 if missing:
                     connection.execute(CASES.insert(), [{"case": case} for case in sorted(missing)])
 
-    def _points(self, query: sql.Select[Any], case: str | None) -> tuple[LesionPoint, ...]:
-        if case is not None:
-            query = query.where(query.selected_columns["case"] == self.files_of(case).case)
+    def _name(self, case: str | None) -> str | None:
+        return None if case is None else self.files_of(case).case
+
+    def _points(self, query: sql.Select[Any]) -> tuple[LesionPoint, ...]:
         with self._database.transaction() as connection:
             points = tuple(point_of(row._asdict()) for row in connection.execute(query))
         return tuple(point for point in points if point.case in self._by_name)

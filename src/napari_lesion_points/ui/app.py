@@ -60,7 +60,7 @@ def open_window(
     viewer.window.add_dock_widget(dock, name=DOCK_NAME, area="right", add_vertical_stretch=False)
     window = Window(viewer, dock)
     if study is not None:
-        dock.controller.use_study(study, case or "")
+        dock.controller.use_study(study, case or "", resume=not review)
     if review:
         dock.controller.update(queue_all_cases=case is None)
         dock.show_tab("Review")
@@ -75,7 +75,7 @@ def open_study(study: Study, case: str | None = None, review: bool = False) -> N
     study : Study
         Open in the reading that is wanted; closed at the end.
     case : str, optional
-        Case to show first; else the first that is not done.
+        Case to show first; else where the reader stopped, or the first case that is not done.
     review : bool
         Begin with the review of the most uncertain candidate.
     """

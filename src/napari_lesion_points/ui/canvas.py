@@ -114,6 +114,23 @@ def place(viewer: Viewer, shown: DisplayedCase) -> NDArray[np.floating]:
     return np.asarray(viewer.dims.point, dtype=float) / shown.grid.spacing
 
 
+def view(viewer: Viewer, shown: DisplayedCase) -> tuple[NDArray[np.floating], float]:
+    """Return what is in the middle of the canvas, voxel coordinates of the displayed grid (3,), and how close it looks.
+
+    That is in screen pixels per mm, or 0 when the whole slice is seen.
+    """
+    mm = place(viewer, shown) * shown.grid.spacing
+    displayed = list(viewer.dims.order[-2:])
+    mm[displayed] = np.asarray(viewer.scene.camera.center)[-2:]
+    return mm / shown.grid.spacing, 0.0 if _whole(viewer, shown) else float(viewer.scene.camera.zoom)
+
+
+def look(viewer: Viewer, shown: DisplayedCase, at_layer: ArrayLike, zoom: float) -> None:
+    """Put a place (voxel coordinates of the displayed grid, (3,)) in the middle, at so many screen pixels per mm."""
+    viewer.scene.camera.zoom = zoom
+    center(viewer, shown, at_layer)
+
+
 def set_margin(viewer: Viewer, shown: DisplayedCase, margin_mm: float) -> None:
     """Show points up to `margin_mm` before and behind the slice; half a slice at least, or some would be on none."""
     viewer.dims.margin_left = viewer.dims.margin_right = tuple(reach_mm(margin_mm, mm) for mm in shown.grid.spacing)

@@ -5,41 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QBrush, QColor
+from qtpy.QtCore import QEvent, QSignalBlocker, Qt
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
+    QComboBox,
     QFileDialog,
-    QHeaderView,
     QLabel,
     QLineEdit,
     QMenu,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_lesion_points.core.records import CaseState
-from napari_lesion_points.ui.colors import DARK, tint_of
+from napari_lesion_points.ui.case_table import CaseTable
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ElidedLabel, button, row
-from napari_lesion_points.ui.screen import CaseRow, Screen
-
-_STATE_MARKS = {"new": "○ ", "in progress": "◐ ", "done": "● ", "done, no lesions": "● "}
-_STATE_TINTS = {"in progress": "warning", "done": "done", "done, no lesions": "done"}
+from napari_lesion_points.ui.screen import Screen
+from napari_lesion_points.ui.worklist import Show
+from napari_lesion_points.ui.worklist_desk import WorklistDesk
 
 
 class CasesPanel(QWidget):
-    """Study, reader, case list, and the state of the case on screen."""
+    """Study, reader, case list, and state and note of the case on screen."""
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, worklist: WorklistDesk) -> None:
         super().__init__()
         self._controller = controller
-        self._rows: tuple[CaseRow, ...] = ()
-        self._tint = DARK
+        self._worklist = worklist
         self.open_button = QPushButton("Open study…")
         self.open_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         menu = QMenu(self.open_button)
@@ -65,44 +60,66 @@ class CasesPanel(QWidget):
         self.blind.setToolTip("See and make only points and verdicts of your own; candidates without those of others")
         self.blind.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.blind.clicked.connect(lambda checked: controller.reopen(blind=checked))
-        self.table = QTableWidget(0, 4)
-        self.table.setHorizontalHeaderLabels(["Case", "State", "Points", "Reviewed"])
-        self.table.horizontalHeader().setToolTip(
-            "Reviewed: candidates accepted, rejected or moved, of all that a model proposed"
-        )
-        self.table.verticalHeader().setVisible(False)
-        self.table.verticalHeader().setDefaultSectionSize(22)
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setMinimumHeight(96)
-        header = self.table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setMinimumSectionSize(30)
-        for column, width in ((1, 112), (2, 52), (3, 68)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            self.table.setColumnWidth(column, width)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.table.currentCellChanged.connect(lambda number, *_: self._row_chosen(number))
-        self.table.cellClicked.connect(lambda number, _: self._row_chosen(number))
-        self.previous = button("◀ Previous", controller.previous_case, "Previous case (Page Up)")
-        self.next = button("Next ▶", controller.next_case, "Next case (Page Down)")
-        self.done = button("Done", lambda: controller.set_case_state(CaseState.DONE), "This case has been read")
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search")
+        self.search.setToolTip("Words in a case's name or note (Shift+S); Enter opens the first case found")
+        self.search.setClearButtonEnabled(True)
+        self.search.textChanged.connect(lambda text: worklist.choose(search=text))
+        self.search.returnPressed.connect(self._open_first)
+        self.search.installEventFilter(self)
+        self.show_only = QComboBox()
+        self.show_only.addItems([str(show) for show in Show])
+        self.show_only.setToolTip("Which cases are listed; to review: with candidates that are not decided")
+        self.show_only.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.show_only.textActivated.connect(lambda text: worklist.choose(show=Show(text)))
+        self.table = CaseTable()
+        self.table.chosen.connect(controller.select_case)
+        self.table.sorting.connect(worklist.sort)
+        self.progress = ElidedLabel()
+        self.previous = button("◀", worklist.previous, "Previous case of the list (Page Up)")
+        self.next = button("▶", worklist.next, "Next case of the list (Page Down)")
+        for member in (self.previous, self.next):
+            member.setFixedWidth(32)
+        self.to_read = button(
+            "Next to read", worklist.next_to_read,
+            "The case of this study to read next: by expected benefit, or by chance if you did so last.\n"
+            "Expected benefit: by how many lesions the review of its candidates changes the count.",
+        )  # fmt: skip
+        self.ways = QPushButton()
+        self.ways.setToolTip("How to go on: by expected benefit, or by chance")
+        self.ways.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.ways.setFixedWidth(24)
+        menu = QMenu(self.ways)
+        menu.addAction("By expected benefit\tCtrl+PgDown", worklist.next_by_benefit)
+        menu.addAction("By chance, for an unbiased set\tShift+PgDown", worklist.next_by_chance)
+        self.ways.setMenu(menu)
+        self.done = button("Done", lambda: worklist.mark(CaseState.DONE), "This case has been read")
         self.empty = button(
-            "No lesions",
-            lambda: controller.set_case_state(CaseState.DONE),
-            "Read, and there is none: training uses that too",
+            "No lesions", lambda: worklist.mark(CaseState.DONE), "Read, and there is none: training uses that too"
         )
-        self.reopen = button(
-            "Reopen", lambda: controller.set_case_state(CaseState.IN_PROGRESS), "Set the case in progress again"
-        )
+        self.reopen = button("Reopen", lambda: worklist.mark(CaseState.IN_PROGRESS), "Set the case in progress again")
+        self.note = QLineEdit()
+        self.note.setPlaceholderText("Note on this case")
+        self.note.setToolTip("Kept with the case, stored by itself (Shift+N); Enter goes back to the list")
+        self.note.textEdited.connect(worklist.type_note)
+        self.note.editingFinished.connect(worklist.save_note)
+        self.note.returnPressed.connect(self.table.setFocus)
+        self.note.installEventFilter(self)
+        worklist.wanted.connect(self._take_keyboard)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(row(self.open_button, self.title, self.help))
         layout.addLayout(row(self.store, self.store_button, QLabel("Reader"), self.reader, self.blind))
+        find = row(self.search, self.show_only)
+        find.setStretch(0, 1)
+        layout.addLayout(find)
         layout.addWidget(self.table, 1)
-        layout.addLayout(row(self.previous, self.next, self.done, self.empty, self.reopen))
+        layout.addWidget(self.progress)
+        going = row(self.previous, self.next, self.to_read, self.ways, self.done, self.empty, self.reopen)
+        going.insertStretch(4, 1)
+        layout.addLayout(going)
+        layout.addWidget(self.note)
 
     def show_screen(self, screen: Screen) -> None:
         """Draw the state."""
@@ -115,10 +132,17 @@ class CasesPanel(QWidget):
         self.blind.setChecked(bool(state.reader) and state.reading == state.reader)
         if not self.reader.hasFocus():
             self.reader.setText(state.reader)
-        with QSignalBlocker(self.table):
-            self._draw_rows(screen.case_rows)
-            if screen.case_row != self.table.currentRow():
-                self.table.setCurrentCell(screen.case_row, 0)
+        self.table.show_cases(screen.case_rows, screen.case_row, state.choice)
+        self.progress.set_full(screen.study_progress)
+        with QSignalBlocker(self.search):
+            if self.search.text() != state.choice.search:
+                self.search.setText(state.choice.search)
+        self.show_only.setCurrentText(str(state.choice.show))
+        for member in (self.to_read, self.ways):
+            member.setEnabled(bool(state.root))
+        self.note.setEnabled(bool(state.wanted))
+        if not self._worklist.writing and self.note.text().strip() != screen.note:
+            self.note.setText(screen.note)
         self.previous.setEnabled(bool(screen.previous_case))
         self.next.setEnabled(bool(screen.next_case))
         self.done.setEnabled(screen.can_finish)
@@ -127,29 +151,23 @@ class CasesPanel(QWidget):
         self.empty.setEnabled(screen.can_finish_empty)
         self.reopen.setVisible(screen.can_reopen)
 
-    def _draw_rows(self, rows: tuple[CaseRow, ...]) -> None:
-        tint = tint_of(self)
-        if tint != self._tint:
-            self._tint, self._rows = tint, ()
-        self.table.setRowCount(len(rows))
-        for number, line in enumerate(rows):
-            if number < len(self._rows) and self._rows[number] == line:
-                continue
-            for column, text in enumerate(
-                (line.case, _STATE_MARKS[line.state] + line.state, line.points, line.reviewed)
-            ):
-                item = QTableWidgetItem(text)
-                item.setToolTip(text)
-                if column == 1 and line.state in _STATE_TINTS:
-                    item.setForeground(QBrush(QColor(getattr(tint, _STATE_TINTS[line.state]))))
-                if column > 1:
-                    item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
-                self.table.setItem(number, column, item)
-        self._rows = rows
+    def eventFilter(self, watched: QWidget, event: QEvent) -> bool:  # type: ignore[override]  # noqa: N802 (Qt's name)
+        """Let Escape leave search and note: the one is empty then, the other as it was written."""
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
+            if watched is self.search:
+                self.search.clear()
+            self.table.setFocus()
+            return True
+        return False
 
-    def _row_chosen(self, number: int) -> None:
-        if 0 <= number < len(self._rows):
-            self._controller.select_case(self._rows[number].case)
+    def _take_keyboard(self, what: str) -> None:
+        line = self.note if what == "note" else self.search
+        line.setFocus()
+        line.selectAll() if line is self.search else line.end(False)
+
+    def _open_first(self) -> None:
+        self._worklist.open_first()
+        self.table.setFocus()
 
     def ask_folder(self) -> None:
         """Ask for a study folder and open it."""

@@ -22,14 +22,16 @@ from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, loa
 from napari_lesion_points.ui.planes import ORIENTATIONS
 from napari_lesion_points.ui.preferences import preferences
 from napari_lesion_points.ui.scene import Scene
-from napari_lesion_points.ui.screen import Screen, resolve
+from napari_lesion_points.ui.screen import Screen, following_case, resolve
 from napari_lesion_points.ui.session import Notice, State
+from napari_lesion_points.ui.summaries import Summaries, Survey, open_study, survey
 from napari_lesion_points.ui.undo import UndoStack
 from napari_lesion_points.ui.worker import Task, Workers
 
 if TYPE_CHECKING:
     from napari import Viewer
 
+    from napari_lesion_points.core.records import Place
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.layers import DisplayedCase
 
@@ -47,6 +49,10 @@ class Controller(QObject):
         A change was undone or redone.
     jumped : Signal(tuple, bool)
         The view went to a world point (mm); whether for a close look.
+    leaving : Signal()
+        Study or reader are about to change.
+    resume : Place or None
+        Where the reader stopped, until that is on screen.
     shown : DisplayedCase or None
         The case on screen.
     """
@@ -54,6 +60,7 @@ class Controller(QObject):
     changed = Signal(object)
     walked = Signal(object)
     jumped = Signal(tuple, bool)
+    leaving = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -66,6 +73,8 @@ class Controller(QObject):
         self.shown: DisplayedCase | None = None
         self.editor: LesionEditor | None = None
         self.scene = Scene(viewer)
+        self.resume: Place | None = None
+        self.summaries = Summaries(self)
         self.closed = False
         self._opening: Task | None = None
         self._undo = UndoStack()
@@ -108,27 +117,31 @@ class Controller(QObject):
             self._opening.forget()
         self.say(f"Opening {root.name} …")
         self._opening = self.workers.start(
-            _open_study, root, store, reader or preferences().reader, images, blind,
-            returned=lambda study: self.use_study(study, case), failed=refused,
+            open_study, root, store, reader or preferences().reader, images, blind,
+            returned=lambda found: self.use_study(found, case), failed=refused,
         )  # fmt: skip
 
-    def use_study(self, study: Study, case: str = "") -> None:
-        """Leave the study that is open for another, and show a case of it: `case`, or the first that is not done."""
+    def use_study(self, study: Study | Survey, case: str = "", resume: bool = True) -> None:
+        """Leave the study that is open for another, and show a case of it.
+
+        That is `case`; else, with `resume`, the one where the reader stopped; else the first that is not done.
+        """
         try:
+            found = study if isinstance(study, Survey) else survey(study)
+            study, cases = found.study, found.cases
             first = study.files_of(case).case if case else ""
-            summary = study.summary()
         except LesionPointsError as error:
             self.say(str(error), "error")
             return
         self._leave_study()
-        self.study = study
+        self.study, self.resume = study, found.place if resume and not case else None
         self._undo.clear()
         self.update(
-            root=str(study.root), store=str(study.store), reader=study.reader, reading=study.reading, cases=summary,
+            root=str(study.root), store=str(study.store), reader=study.reader, reading=study.reading, cases=cases,
             notice=Notice(), unchecked=frozenset(), queue=(), at=0, placing=False,
         )  # fmt: skip
-        first = first or next((s.case for s in summary if s.state is not CaseState.DONE), summary[0].case)
-        self.select_case(first)
+        first = first or (self.resume.case if self.resume else "")
+        self.select_case(first or next((s.case for s in cases if s.state is not CaseState.DONE), cases[0].case))
 
     def reopen(self, store: Path | None = None, reader: str = "", blind: bool | None = None) -> None:
         """Open the same study with another store, or go on as another reader, or blind (None: as it was)."""
@@ -147,10 +160,12 @@ class Controller(QObject):
                 return
             self.use_study(other, self.state.wanted)
         else:
+            self.leaving.emit()
             study.reader = name
             self.update(reader=name)
 
     def _leave_study(self) -> None:
+        self.leaving.emit()
         self.loader.clear()
         if self.editor is not None:
             self.editor.close()
@@ -165,12 +180,15 @@ class Controller(QObject):
             views=self.state.views, devices=self.state.devices, job=self.state.job,
         )  # fmt: skip
 
-    def refresh(self, **changes: Any) -> None:
-        """Read the counts, and the points of the case on screen, from the study again."""
+    def refresh(self, case: str = "", **changes: Any) -> None:
+        """Read a case's counts, or all (in a worker), and the points of the case on screen, from the study again."""
         if self.study is None:
             return
+        if not case:
+            self.summaries.renew(self.study)
         try:
-            changes["cases"] = self.study.summary()
+            if case or self.state.shown:
+                changes["cases"] = self.summaries.again(self.study, case or self.state.shown)
             if self.state.shown:
                 changes["points"] = self.study.annotations(self.state.shown)
                 candidates = self.study.candidates(self.state.shown)
@@ -197,25 +215,6 @@ class Controller(QObject):
             return
         self.update(wanted=case, loading=True, placing=False)
         self.loader.want(files, heatmap, self._show, self._cannot_show)
-
-    def next_case(self) -> None:
-        """Show the next case of the list."""
-        self.select_case(self.screen.next_case)
-
-    def previous_case(self) -> None:
-        """Show the previous case of the list."""
-        self.select_case(self.screen.previous_case)
-
-    def set_case_state(self, state: CaseState) -> None:
-        """Mark the case on screen as done, in progress or new; undoable."""
-        if self.study is None or not self.state.shown:
-            return
-        try:
-            self._undo.push(self.study.set_state(self.state.shown, state))
-        except LesionPointsError as error:
-            self.say(str(error), "error")
-            return
-        self.refresh(notice=Notice(f"{self.state.shown} is marked as {state}."))
 
     def _cannot_show(self, case: str, why: str) -> None:
         """Say why, and go back to the case that is still on screen, if any."""
@@ -257,11 +256,12 @@ class Controller(QObject):
         notice = Notice(" ".join(shown.notes), "warning") if shown.notes else self.state.notice
         self.update(
             shown=case, loading=False, points=points, candidates=candidates, sequences=names, sequence=visible,
-            notes=shown.notes, has_heatmap=loaded.heatmap is not None, notice=notice, cases=self.study.summary(),
+            notes=shown.notes, has_heatmap=loaded.heatmap is not None, notice=notice,
+            visited=self.state.visited | {case},
         )  # fmt: skip
         self.activate_tool()
-        if self.screen.next_case:
-            following = self.screen.next_case
+        self.summaries.renew(self.study)
+        if following := following_case(self.screen):
             self.loader.prefetch(self.study.files_of(following), self.study.heatmap_path(following))
 
     def _reader(self) -> str:
@@ -379,7 +379,7 @@ class Controller(QObject):
         study.apply(change)
         self._undo.push(change)
         words = {"add": "Added", "move": "Moved", "delete": "Deleted"}.get(change.label, change.label.capitalize())
-        self.refresh(notice=Notice(f"{words}, stored."))
+        self.refresh(change.case, notice=Notice(f"{words}, stored."))
         return self.state.points
 
     def undo(self) -> None:
@@ -400,7 +400,8 @@ class Controller(QObject):
             self.say(nothing)
             return
         self.show_stored(
-            f"{word}: {change.label}." + (f" That was in {change.case}." if change.case != self.state.shown else "")
+            f"{word}: {change.label}." + (f" That was in {change.case}." if change.case != self.state.shown else ""),
+            case=change.case,
         )
         self.walked.emit(change)
         self.select_case(change.case)
@@ -413,12 +414,12 @@ class Controller(QObject):
             self.say(f"Not stored: {error}", "error")
             return False
         self._undo.push(change)
-        self.show_stored(text)
+        self.show_stored(text, case=change.case)
         return True
 
-    def show_stored(self, text: str, level: str = "info") -> None:
-        """Show what is stored after a change that did not come from the lesions layer."""
-        self.refresh(notice=Notice(text, level))
+    def show_stored(self, text: str, level: str = "info", case: str = "") -> None:
+        """Show what is stored after a change, of a case or of any, that did not come from the lesions layer."""
+        self.refresh(case, notice=Notice(text, level))
         if self.editor is not None:
             self.editor.show(self.state.points)
 
@@ -443,10 +444,3 @@ class Controller(QObject):
         self.workers.close()
         if self.study is not None:
             self.study.close()
-
-
-def _open_study(root: Path, store: Path | None, reader: str, images: Sequence[Path], blind: bool) -> Study:
-    """Open a study. Runs in a worker, which also waits for the database library to load."""
-    from napari_lesion_points.store.study import Study
-
-    return Study.open(root, store, reader, images, blind=blind)

@@ -12,6 +12,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QApplication, QScrollArea, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.annotate import AnnotatePanel
+from napari_lesion_points.ui.bookmarks import Bookmarks
 from napari_lesion_points.ui.calibrating import CalibrationDesk
 from napari_lesion_points.ui.candidates_panel import CandidatesPanel
 from napari_lesion_points.ui.canvas import clear_letters
@@ -35,6 +36,7 @@ from napari_lesion_points.ui.segment_panel import SegmentPanel
 from napari_lesion_points.ui.session import TABS
 from napari_lesion_points.ui.train_panel import TrainPanel
 from napari_lesion_points.ui.views import Views
+from napari_lesion_points.ui.worklist_desk import WorklistDesk
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -63,7 +65,8 @@ class LesionPointsDock(QWidget):
         self.readers_desk = ReadersDesk(self.controller)
         self.painting = PaintDesk(self.controller, self.jobs)
         self.views = Views(self.controller, self)
-        self.cases = CasesPanel(self.controller)
+        self.worklist = WorklistDesk(self.controller)
+        self.cases = CasesPanel(self.controller, self.worklist)
         self.annotate = AnnotatePanel(self.controller, self.jobs, self.views.navigator)
         self.train = TrainPanel(self.controller, self.jobs)
         self.calibration = CalibrationDesk(self.controller, self.jobs, self.desk)
@@ -95,7 +98,7 @@ class LesionPointsDock(QWidget):
         splitter.addWidget(self.tabs)
         splitter.setStretchFactor(0, 1)
         splitter.setStretchFactor(1, 3)
-        splitter.setSizes([196, 444])
+        splitter.setSizes([286, 354])
         splitter.setChildrenCollapsible(False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)
@@ -103,11 +106,14 @@ class LesionPointsDock(QWidget):
         layout.addWidget(splitter, 1)
         layout.addWidget(self.message)
         self.setMinimumWidth(340)
-        self.keys = Keys(self.controller, self.desk, self.readers_desk, self.painting, self.views.navigator, self)
+        self.keys = Keys(
+            self.controller, self.desk, self.readers_desk, self.painting, self.views.navigator, self.worklist, self
+        )
         self.key_sheet = KeySheet(self, self.keys.in_words())
         self.cases.help.clicked.connect(lambda _=False: self.key_sheet.toggle())
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
+        self.bookmarks = Bookmarks(self.controller, self.desk, self.show_tab)
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._theme = QTimer(self)  # napari has styled the window by the time it runs out
@@ -115,7 +121,10 @@ class LesionPointsDock(QWidget):
         self._theme.timeout.connect(self._follow_theme)
         self.controller.viewer.events.theme.connect(self._theme_chosen)
         self._docked = False
-        parts = self.jobs, self.desk, self.painting, self.keys, self.views, self.drawer, self.calibration
+        parts = (
+            self.worklist, self.bookmarks, self.jobs, self.desk, self.painting, self.keys, self.views, self.drawer,
+            self.calibration,
+        )  # fmt: skip
         self.close_session = partial(_end, self.controller, parts)
         # Not a method: Qt calls none of an object that is being destroyed.
         self.destroyed.connect(lambda _=None, end=self.close_session: end())

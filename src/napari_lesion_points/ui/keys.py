@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.readers import ReadersDesk
     from napari_lesion_points.ui.reviewing import ReviewDesk
     from napari_lesion_points.ui.screen import Screen
+    from napari_lesion_points.ui.worklist_desk import WorklistDesk
 
 
 class Key(NamedTuple):
@@ -36,7 +37,7 @@ class Keys:
 
     Parameters
     ----------
-    controller, desk, readers, painting, navigator
+    controller, desk, readers, painting, navigator, worklist
         What the keys do.
     dock : QWidget
         The same keys work when the dock has the keyboard.
@@ -49,6 +50,7 @@ class Keys:
         readers: ReadersDesk,
         painting: PaintDesk,
         navigator: Navigator,
+        worklist: WorklistDesk,
         dock: QWidget,
     ) -> None:
         self._controller = controller
@@ -63,8 +65,12 @@ class Keys:
             "D": Key(navigator.toggle_bare, "the bare image, without anything over it"),
             "W": Key(navigator.next_window, "next window of the sequence"),
             "V": Key(navigator.next_views, "other planes, sequences side by side, or neither"),
-            "PageDown": Key(controller.next_case, "next case"),
-            "PageUp": Key(controller.previous_case, "previous case"),
+            "PageDown": Key(worklist.next, "next case of the list"),
+            "PageUp": Key(worklist.previous, "previous case of the list"),
+            "Control-PageDown": Key(worklist.next_by_benefit, "next case by expected benefit"),
+            "Shift-PageDown": Key(worklist.next_by_chance, "next case by chance"),
+            "Shift-N": Key(worklist.write_note, "write a note on the case"),
+            "Shift-S": Key(worklist.find, "search the cases"),
         }
         self._of_tab: dict[str, dict[str, Key]] = {
             "Review": {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 
-from napari_lesion_points.core.records import Change, LesionPoint, Order, Verdict
+from napari_lesion_points.core.records import Change, LesionPoint, Order, Place, Verdict
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui.review_clicks import ReviewClicks
 
@@ -112,6 +112,18 @@ class ReviewDesk:
         waiting = {p.id for p in state.queue if p.verdict is state.asking}
         if not state.queue or not waiting <= newest:
             self.rebuild()
+
+    def resume(self, place: Place) -> None:
+        """Make the queue of a reader who stopped in it, and go on there; the view stays on the same candidate."""
+        if place.order in set(Order):
+            self._controller.update(queue_order=Order(place.order))
+        self.start(place.all_cases)
+        ids = [p.id for p in self._controller.state.queue]
+        if place.candidate in ids:
+            self._approached = place.candidate
+            self._select(place.candidate)
+        at = ids.index(place.candidate) if place.candidate in ids else min(place.queue_position, len(ids))
+        self._controller.update(at=at)
 
     def threshold_changed(self) -> None:
         """Let the queue follow the existence slider once it rests."""
@@ -239,6 +251,9 @@ class ReviewDesk:
         if controller.closed or current is None or current.id != self._approached or not controller.screen.can_judge:
             return
         controller.jump(current.world, close_up=True)
-        layer = controller.scene.candidates
+        self._select(current.id)
+
+    def _select(self, candidate: str) -> None:
+        layer = self._controller.scene.candidates
         if layer is not None:
-            layer.selected_data = {i for i, p in enumerate(controller.state.candidates) if p.id == current.id}
+            layer.selected_data = {i for i, p in enumerate(self._controller.state.candidates) if p.id == candidate}

@@ -7,30 +7,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, LesionPoint, Verdict
 from napari_lesion_points.ui.session import JobState, PaintedMask, State
+from napari_lesion_points.ui.words import at_pace, remaining
+from napari_lesion_points.ui.worklist import Way, listed, neighbours, next_case, ordered, progress
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import CaseSummary
     from napari_lesion_points.workflow.agreement import AgreementRow
     from napari_lesion_points.workflow.consensus import Difference
-
-#: From so many steps between verdicts on, their pace says how long the rest takes.
-_PACE_FROM = 3
-
-
-@dataclass(frozen=True)
-class CaseRow:
-    """One row of the case list."""
-
-    case: str
-    state: str
-    points: str
-    reviewed: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ class Screen:
 
     state: State
     study_title: str
-    case_rows: tuple[CaseRow, ...]
+    case_rows: tuple[CaseSummary, ...]
     case_row: int
     previous_case: str
     next_case: str
@@ -86,6 +74,8 @@ class Screen:
     volumes_text: str
     unsure: int
     listing: bool
+    study_progress: str
+    note: str
 
 
 def resolve(state: State) -> Screen:
@@ -96,9 +86,10 @@ def resolve(state: State) -> Screen:
     >>> resolve(State()).hint
     'Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files.'
     """
-    names = [row.case for row in state.cases]
-    row = names.index(state.wanted) if state.wanted in names else -1
-    summary = state.cases[row] if row >= 0 else None
+    order = ordered(state.cases, state.choice)
+    rows = listed(order, state.choice)
+    before, after = neighbours(order, rows, state.wanted)
+    summary = next((s for s in state.cases if s.case == state.wanted), None)
     ready = bool(state.shown) and state.shown == state.wanted
     trainable = [s for s in state.cases if s.annotations or s.state is CaseState.DONE]
     chosen = tuple(s.case for s in trainable if s.case not in state.unchecked)
@@ -112,10 +103,10 @@ def resolve(state: State) -> Screen:
     return Screen(
         state=state,
         study_title=_study_title(state),
-        case_rows=tuple(_case_row(s) for s in state.cases),
-        case_row=row,
-        previous_case=names[row - 1] if row > 0 else "",
-        next_case=names[row + 1] if 0 <= row < len(names) - 1 else "",
+        case_rows=rows,
+        case_row=next((k for k, s in enumerate(rows) if s.case == state.wanted), -1),
+        previous_case=before,
+        next_case=after,
         case_ready=ready,
         can_finish=ready and summary is not None and summary.annotations > 0 and summary.state is not CaseState.DONE,
         can_finish_empty=ready
@@ -155,22 +146,17 @@ def resolve(state: State) -> Screen:
         volumes_text=_volumes_text(state),
         unsure=unsure,
         listing=state.listing and state.tab == "Review",
+        study_progress=progress(state.cases, state.finished_s),
+        note=summary.note if summary is not None else "",
     )
 
 
-def remaining(seconds: float | None) -> str:
-    """Time left, in words.
-
-    Examples
-    --------
-    >>> remaining(95), remaining(20), remaining(None)
-    ('about 2 min left', 'about 20 s left', '')
-    """
-    if seconds is None or seconds != seconds:
-        return ""
-    if seconds < 90:
-        return f"about {max(round(seconds), 1)} s left"
-    return f"about {round(seconds / 60)} min left"
+def following_case(screen: Screen) -> str:
+    """Return the case that the reader goes on to, if they do so as they did last; "" for none."""
+    state = screen.state
+    if state.way is Way.LIST:
+        return screen.next_case
+    return next_case(state.cases, state.way, PurePath(state.root).name, state.visited, state.wanted)
 
 
 def position(point: LesionPoint) -> str:
@@ -192,14 +178,6 @@ def _study_title(state: State) -> str:
     done = sum(s.state is CaseState.DONE for s in state.cases)
     whose = {SHARED: "", "": "", CONSENSUS: " · consensus", state.reader: " · blind"}
     return f"{name} · {_count(len(state.cases), 'case')}, {done} done" + whose.get(state.reading, f" · {state.reading}")
-
-
-def _case_row(summary: CaseSummary) -> CaseRow:
-    reviewed = f"{summary.reviewed}/{summary.candidates}" if summary.candidates else "–"
-    state = str(summary.state)
-    if summary.state is CaseState.DONE and not summary.annotations:
-        state = "done, no lesions"
-    return CaseRow(summary.case, state, str(summary.annotations) if summary.annotations else "–", reviewed)
 
 
 def _hint(state: State, ready: bool) -> str:
@@ -244,9 +222,8 @@ def _review_progress(state: State, left: int, to_review: int, unsure: int) -> st
     if state.asking is Verdict.UNSURE:
         return f"{left} of {to_review} unsure left"
     parts = [f"{left} of {to_review} left"] + ([f"{unsure} unsure"] if unsure else [])
-    steps = [later - earlier for earlier, later in pairwise(state.verdicts_s)]
-    if len(steps) >= _PACE_FROM and left:
-        parts.append(remaining(left * median(steps)).removesuffix(" left"))
+    if pace := at_pace(state.verdicts_s, left).removesuffix(" left"):
+        parts.append(pace)
     return ", ".join(parts)
 
 

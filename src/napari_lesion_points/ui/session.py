@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_lesion_points.core.records import LesionPoint, Order, Verdict
 from napari_lesion_points.ui.gesture import Gesture
+from napari_lesion_points.ui.worklist import Choice, Way
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.events import Finished
@@ -126,6 +127,14 @@ class State:
         What clicks do while `placing`.
     listing : bool
         The list of candidates is wanted.
+    choice : Choice
+        Which cases are listed, and in which order.
+    way : Way
+        How the reader went on to the next case last.
+    visited : frozenset of str
+        Cases that were on screen since the study was opened.
+    finished_s : tuple of float
+        When the newest cases were set to done, seconds on a clock of its own.
     """
 
     root: str = ""
@@ -175,6 +184,10 @@ class State:
     proposed: tuple[LesionPoint, ...] = ()
     gesture: Gesture = field(default_factory=Gesture)
     listing: bool = False
+    choice: Choice = field(default_factory=Choice)
+    way: Way = Way.LIST
+    visited: frozenset[str] = frozenset()
+    finished_s: tuple[float, ...] = ()
 
 
 def next_views(views: str) -> str:

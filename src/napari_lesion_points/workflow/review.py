@@ -41,14 +41,16 @@ def review_queue(
     asking : Verdict
         `Verdict.UNSURE` for those that were put aside instead of those without a verdict.
     """
-    pool = study.candidates() if cases is None else [c for case in cases for c in study.candidates(case)]
-    known = {c.id for case in {c.case for c in pool} for c in annotated(study, [c for c in pool if c.case == case])}
+    scope: Sequence[str | None] = (None,) if cases is None else cases
+    pool = [c for case in scope for c in study.candidates(case)]
+    known = _known(pool, [a for case in scope for a in study.annotations(case)])
     waiting = [c for c in pool if c.verdict is asking and c.existence >= min_existence and c.id not in known]
     if order is Order.PROBABLE:
         return tuple(sorted(waiting, key=lambda c: -c.existence))
     waiting.sort(key=lambda c: -c.entropy)
     if order is Order.CASE:
-        waiting.sort(key=lambda c: study.case_names.index(c.case))
+        places = {case: k for k, case in enumerate(study.case_names)}
+        waiting.sort(key=lambda c: places[c.case])
     return tuple(waiting)
 
 
@@ -136,6 +138,22 @@ def annotated(study: Study, candidates: Sequence[LesionPoint]) -> list[LesionPoi
     """Return those candidates, of one case, whose lesions are annotated."""
     if not candidates:
         return []
-    annotations = study.annotations(candidates[0].case)
-    pairs = match_points([c.world for c in candidates], [a.world for a in annotations], SAME_LESION_MM).pairs
-    return [candidates[i] for i in pairs[:, 0]]
+    known = _known(candidates, study.annotations(candidates[0].case))
+    return [c for c in candidates if c.id in known]
+
+
+def _known(candidates: Sequence[LesionPoint], annotations: Sequence[LesionPoint]) -> set[str]:
+    """Return the ids of those candidates whose lesions are annotated, case by case."""
+    proposed, known = _by_case(candidates), set()
+    for case, placed in _by_case(annotations).items():
+        found = proposed.get(case, [])
+        pairs = match_points([c.world for c in found], [a.world for a in placed], SAME_LESION_MM).pairs
+        known |= {found[i].id for i in pairs[:, 0]}
+    return known
+
+
+def _by_case(points: Sequence[LesionPoint]) -> dict[str, list[LesionPoint]]:
+    groups: dict[str, list[LesionPoint]] = {}
+    for point in points:
+        groups.setdefault(point.case, []).append(point)
+    return groups
