@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,7 @@ from napari_lesion_points.store.study import CaseSummary
 from napari_lesion_points.ui.gesture import Gesture, Kind
 from napari_lesion_points.ui.screen import remaining, resolve
 from napari_lesion_points.ui.session import JobState, PaintedMask, State
+from napari_lesion_points.workflow.models import describe_model
 
 OPEN = State(
     root="/data/ms",
@@ -155,3 +157,14 @@ def test_the_total_volume_is_that_of_all_lesions() -> None:
     lesions = (LesionVolume(1, 30, 0.03, (0, 0, 0)), LesionVolume(2, 12, 0.012, (9, 0, 0)))
     assert resolve(replace(OPEN, lesions=lesions)).volumes_text == "2 lesions, 0.042 ml in all"
     assert not resolve(OPEN).can_segment
+
+
+def test_training_goes_on_from_the_newest_model_that_takes_the_case() -> None:
+    starter = describe_model(Path("starter"))
+    own = replace(starter, path=Path("/study/models/own"), sequences=("T1w", "PD"), network={})
+    masks = replace(own, path=Path("/study/models/masks"), label="segmentation")
+    models = (masks, own, starter)
+    assert resolve(State(models=models, sequences=("FLAIR", "T1w"))).start_from == str(starter.path)  # no PD
+    assert resolve(State(models=models, sequences=("FLAIR", "T1w", "PD"))).start_from == str(own.path)
+    assert resolve(State(models=models, sequences=("CT",))).start_from == ""
+    assert resolve(State(models=(masks, own), sequences=("FLAIR",))).start_from == ""

@@ -49,6 +49,7 @@ class Screen:
     train_cases: tuple[str, ...]
     train_summary: str
     can_train: bool
+    start_from: str
     can_predict: bool
     shown_candidates: str
     review_progress: str
@@ -119,6 +120,7 @@ def resolve(state: State) -> Screen:
         train_cases=chosen,
         train_summary=_train_summary([s for s in trainable if s.case in chosen]),
         can_train=bool(chosen) and not state.job.running,
+        start_from=_start_from(state),
         can_predict=bool(state.model) and bool(state.cases) and not state.job.running,
         shown_candidates=f"{above} of {len(state.candidates)} shown"
         if state.candidates
@@ -205,6 +207,15 @@ def _train_summary(chosen: list[CaseSummary]) -> str:
     empty = sum(not s.annotations for s in chosen)
     text = f"{_count(len(chosen), 'case')}, {_count(points, 'point')}"
     return f"{text} ({empty} without lesions)" if empty else text
+
+
+def _start_from(state: State) -> str:
+    """Return the model to go on from unless the user says otherwise: the newest one that takes the open case, or none.
+
+    The starter is the last of them. A few clicks teach it far more than they teach a network that begins with nothing.
+    """
+    usable = (card for card in state.models if card.label != "segmentation" and card.takes(state.sequences))
+    return next((str(card.path) for card in usable), "")
 
 
 def _review_progress(state: State, left: int, to_review: int, unsure: int) -> str:

@@ -41,7 +41,7 @@ class TrainPanel(Section):
         self._controller = controller
         self._jobs = jobs
         self._rows: tuple[TrainRow, ...] = ()
-        self._models: tuple[str, ...] = ()
+        self._models: tuple[str, ...] = ("",)
         self.table = QTableWidget(0, 2)
         self.table.setHorizontalHeaderLabels(["Learn from", "Points used"])
         self.table.verticalHeader().setVisible(False)
@@ -56,7 +56,10 @@ class TrainPanel(Section):
         self.summary = wrapped()
         self.init = QComboBox()
         self.init.addItem(_SCRATCH, "")
-        self.init.setToolTip("A new model, or a copy of one of this study's models that goes on learning")
+        self.init.setToolTip(
+            "What goes on learning: a copy of the newest model, or of the starter while there is none of your own; "
+            "or a new model, which needs many cases"
+        )
         self.device = QComboBox()
         self.device.addItem("auto", "auto")
         self.device.setToolTip("Where to train; auto takes the fastest device found")
@@ -80,6 +83,8 @@ class TrainPanel(Section):
         self.budget.setFixedWidth(62)
         self.unit.setFixedWidth(90)
         self.sigma.setFixedWidth(84)
+        self._picked = False
+        self.init.activated.connect(self._pick)
         self.init.currentIndexChanged.connect(lambda _: self.show_screen(controller.screen))
         self.guard(self.init, self.device, self.budget, self.unit, self.sigma)
         self.start = button("Start training", self._start)
@@ -120,9 +125,9 @@ class TrainPanel(Section):
         self._draw_rows(screen.train_rows)
         self.summary.setText(screen.train_summary)
         cards = {str(card.path): card for card in state.models if card.label != "segmentation"}
-        if tuple(cards) != self._models:
-            self._models = tuple(cards)
-            chosen = self.init.currentData()
+        if (screen.start_from, *cards) != self._models:
+            self._models = (screen.start_from, *cards)
+            chosen = self.init.currentData() if self._picked else screen.start_from
             with QSignalBlocker(self.init):
                 self.init.clear()
                 self.init.addItem(_SCRATCH, "")
@@ -168,6 +173,9 @@ class TrainPanel(Section):
             else:
                 unchecked.add(item.text())
             self._controller.update(unchecked=frozenset(unchecked))
+
+    def _pick(self) -> None:
+        self._picked = True
 
     def _start(self) -> None:
         self._train(resume=False)

@@ -161,6 +161,12 @@ class ModelCard:
             )
         return found
 
+    def takes(self, sequences: Collection[str]) -> bool:
+        """Whether the model can work on a case that has these sequences."""
+        if self.any_subset:
+            return bool(matching(self.sequences, dict.fromkeys(sequences)))
+        return set(self.sequences) <= set(sequences)
+
     def working(self, grids: Sequence[Grid]) -> tuple[tuple[float, float, float], float]:
         """Return the voxel size, mm in RAS order, at which to work on cases of these grids, and sigma in mm there."""
         if self.spacing_range_mm is None:
