@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_lesion_points.core.events import (
     CasePredicted,
@@ -50,6 +51,8 @@ def run_training(hand: Any, runner: Any) -> list[Any]:
 
     hand.dock.jobs.runner = noting
     hand.dock.show_tab("Train")
+    hand.until(lambda: hand.dock.train.init.count() > 1)  # the models are there
+    hand.dock.train.init.setCurrentIndex(0)  # from scratch
     hand.dock.train.start.click()
     return specs
 
@@ -81,9 +84,23 @@ def test_training_uses_exactly_the_checked_cases_and_shows_its_course(annotated:
     assert panel.start.isEnabled()
 
 
-def test_an_unchecked_case_is_not_used(annotated: Any) -> None:
-    from qtpy.QtCore import Qt
+def test_a_training_begins_with_the_starter_unless_told_otherwise(annotated: Any) -> None:
+    panel = annotated.dock.train
+    annotated.dock.show_tab("Train")
+    annotated.until(lambda: panel.init.count() > 1)
+    assert panel.init.currentText().startswith("starter")
+    assert (panel.start.text(), panel.sigma.value(), panel.sigma.isEnabled()) == ("Fine-tune", 1.5, False)
+    panel.init.setFocus()
+    annotated.qtbot.keyClick(panel.init, Qt.Key.Key_Home)
+    assert panel.init.currentText() == "From scratch"
+    assert (panel.start.text(), panel.sigma.value(), panel.sigma.isEnabled()) == ("Start training", 2.0, True)
+    annotated.controller.update(models=())
+    annotated.dock.jobs.list_models()
+    annotated.until(lambda: panel.init.count() > 1)
+    assert panel.init.currentText() == "From scratch"  # the choice stays
 
+
+def test_an_unchecked_case_is_not_used(annotated: Any) -> None:
     annotated.dock.show_tab("Train")
     annotated.dock.train.table.item(1, 0).setCheckState(Qt.CheckState.Unchecked)
     assert annotated.dock.train.summary.text() == "1 case, 2 points"

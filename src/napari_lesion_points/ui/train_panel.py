@@ -73,6 +73,7 @@ class TrainPanel(Section):
         self.sigma.setRange(0.5, 10)
         self.sigma.setSingleStep(0.1)
         self.sigma.setValue(2.0)
+        self._own_sigma_mm = self.sigma.value()
         self.sigma.setSuffix(" mm")
         self.sigma.setDecimals(1)
         self.sigma.setToolTip("Standard deviation of the Gaussian drawn at each lesion point")
@@ -141,9 +142,10 @@ class TrainPanel(Section):
         training = job.kind == "train"
         self.start.setText("Fine-tune" if chosen_card is not None else "Start training")
         self.start.setEnabled(screen.can_train)
+        if self.sigma.isEnabled():
+            self._own_sigma_mm = self.sigma.value()
         self.sigma.setEnabled(chosen_card is None)
-        if chosen_card is not None:
-            self.sigma.setValue(chosen_card.sigma_mm)
+        self.sigma.setValue(self._own_sigma_mm if chosen_card is None else chosen_card.sigma_mm)
         self.cancel.setEnabled(job.running and training and not job.stopping)
         self.resume.setEnabled(screen.can_train and chosen_card is not None and chosen_card.resumable)
         self.progress.setVisible(training)
