@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--predict", nargs="*", default=[], help="cases to predict and review (all)")
     parser.add_argument("--segment", default="", help="case to segment, by the store's newest segmentation")
     parser.add_argument("--review", default="", help="make the pictures of the review page, with this case")
-    parser.add_argument("--init", default="", help="model in the store to fine-tune (default: from scratch)")
+    parser.add_argument("--init", default="", help="model to fine-tune, or starter (default: from scratch)")
     parser.add_argument("--minutes", type=float, default=2.0, help="of training")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--size", default="1366x768")
@@ -65,8 +65,7 @@ def make(window: Window, options: argparse.Namespace) -> None:
     staging.annotate_stage(window, options.annotate)
     staging.capture(window, options.out / "annotate.png")
     picture = options.out / "train.png"
-    init = str((window.dock.controller.study.models_dir / options.init).resolve()) if options.init else ""
-    print(staging.train_stage(window, minutes=options.minutes, init=init, picture=picture))
+    print(staging.train_stage(window, minutes=options.minutes, init=options.init, picture=picture))
     print(staging.predict_stage(window, options.predict))
     if options.predict:
         staging.show_case(window, options.predict[0])

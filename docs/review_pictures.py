@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
-from napari_lesion_points.core.records import Change, LesionPoint, Verdict
+from napari_lesion_points.core.records import Change, LesionPoint
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.ui import staging
@@ -95,6 +96,8 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
 def _lesions(window: Window, case: str, masks: str) -> Sequence[World]:
     """Centres (world mm) of the lesions in the case's mask; StudyError when there is none."""
     study = window.dock.controller.study
+    if study is None:
+        raise StudyError("no study is open; name one on the command line.")
     for path in sorted(study.root.glob(masks)) if masks else ():
         if case in path.name:
             return [(x, y, z) for x, y, z in component_centres(read_labels(path)).centers_world.tolist()]
@@ -102,19 +105,18 @@ def _lesions(window: Window, case: str, masks: str) -> Sequence[World]:
 
 
 def _show_move(window: Window, lesions: Sequence[World], path: Path) -> None:
-    """Go to the first candidate that lies beside its lesion, and take a picture while the next click places it."""
+    """Go to the candidate that lies farthest from its lesion, and take a picture while the next click places it."""
     dock, controller = window.dock, window.dock.controller
     wanted = _verdicts(window, lesions)
-    for _ in controller.state.queue:
-        place = wanted.get(controller.screen.current.id)
-        if place is not None and np.linalg.norm(np.subtract(place, controller.screen.current.world)) > SAME_LESION_MM:
-            break
+    off_mm = {c.id: math.dist(wanted[c.id], c.world) for c in controller.state.queue if c.id in wanted}
+    farthest = max(off_mm, key=lambda candidate: off_mm[candidate])
+    while controller.screen.current is not None and controller.screen.current.id != farthest:
         dock.desk.skip()
     _rest(window)
-    dock.desk.toggle_placing()
+    dock.desk.clicks.move()
     _rest(window)
     _picture(window, path, [Mark(dock.review.place, 0.5, 0.0, 0, -4), Mark(dock.review.hint, 0.0, 0.5, -8)])
-    dock.desk.stop_placing()
+    dock.desk.clicks.stop()
     dock.desk.rebuild()
     _rest(window)
 
@@ -138,7 +140,8 @@ def _judge(window: Window, lesions: Sequence[World]) -> list[World]:
         elif np.linalg.norm(np.subtract(place, current.world)) <= SAME_LESION_MM:
             dock.desk.accept()
         else:
-            dock.desk._judge(Verdict.MOVED, place)
+            dock.desk.clicks.move()
+            dock.desk.clicks._move(place)
         staging.settle(0.02)
     _rest(window)
     return [place for place in lesions if place not in wanted.values()]

@@ -130,10 +130,20 @@ def test_the_queue_of_all_cases_opens_the_case_it_needs(reviewing: Any) -> None:
 def test_the_end_of_the_queue_is_said(reviewing: Any) -> None:
     for _ in range(3):
         reviewing.key(Qt.Key.Key_A)
-    assert reviewing.dock.review.title.text() == "Queue finished"
+    assert reviewing.dock.review.title.text() == "End of the queue"
+    assert reviewing.dock.review.details.text().startswith("All reviewed.")
     assert not reviewing.dock.review.accept.isEnabled()
     reviewing.key(Qt.Key.Key_A)
     assert reviewing.dock.review.count.text() == "0 of 3 left"
+
+
+def test_what_was_skipped_is_not_called_reviewed(reviewing: Any) -> None:
+    for key in (Qt.Key.Key_A, Qt.Key.Key_S, Qt.Key.Key_S):
+        reviewing.key(key)
+    assert reviewing.dock.review.details.text().startswith("2 skipped, without a verdict")
+    assert reviewing.dock.review.count.text() == "2 of 3 left"
+    reviewing.dock.review.refresh.click()
+    assert reviewing.dock.review.title.text().startswith("sub-01 · existence")
 
 
 def test_review_keys_mean_nothing_in_other_tabs(reviewing: Any) -> None:

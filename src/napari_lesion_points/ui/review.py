@@ -109,7 +109,7 @@ class ReviewPanel(Section):
         self.count.setText(screen.review_progress)
         self.lesions.setText(screen.lesions_text)
         if current is None:
-            self.title.setText("Queue finished" if state.queue else "No candidate")
+            self.title.setText("End of the queue" if state.queue else "No candidate")
             self.details.setText(screen.review_text)
             self.hint.setText("")
         else:

@@ -246,6 +246,8 @@ def _review_text(state: State, current: LesionPoint | None, unsure: int) -> str:
     aside = f" {unsure} put aside as unsure: Shift+U asks again." if unsure else ""
     if not state.queue:
         return f"No unreviewed candidate. Predict first, or lower the existence slider.{aside}"
+    if skipped := sum(point.verdict is Verdict.NONE for point in state.queue):
+        return f"{skipped} skipped, without a verdict: ↻ asks again, B goes back.{aside}"
     return f"All reviewed. The next fine-tuning will use what you accepted and moved.{aside}"
 
 

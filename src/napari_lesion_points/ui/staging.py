@@ -99,12 +99,17 @@ def train_stage(
     device: str = "auto",
     picture: Path | None = None,
 ) -> JobState:
-    """Train from the Train tab, save a picture shortly before the end, and return how it ended."""
+    """Train from the Train tab, save a picture shortly before the end, and return how it ended.
+
+    `init` is the name of a model in the list, or "" for scratch.
+    """
     dock, controller = window.dock, window.dock.controller
     dock.show_tab("Train")
+    wait(lambda: bool(controller.state.models), 60, "the list of models")
+    path = next((str(card.path) for card in controller.state.models if card.name == init), "")
     dock.train.unit.setCurrentText("min")
     dock.train.budget.setValue(minutes)
-    dock.train.init.setCurrentIndex(max(dock.train.init.findData(init), 0))
+    dock.train.init.setCurrentIndex(max(dock.train.init.findData(path), 0))
     dock.train.device.setCurrentIndex(max(dock.train.device.findData(device), 0))
     dock.train.start.click()
     limit_s = minutes * 60 * 3 + 600
