@@ -15,33 +15,24 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from benchmarks.heartbeat import Heartbeat
+from benchmarks import props
+from benchmarks.hurried_reader import HurriedReader
 from benchmarks.record import Row
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from napari_lesion_points.core.records import LesionPoint
-    from napari_lesion_points.ui.app import Window
 
 Figures = dict[str, Any]
 
-SEQUENCES = ("FLAIR", "T1w", "T2w", "ce-gadolinium_T1w")
 FULL = (182, 218, 182), 1.0  # a whole head at 1 mm: shape and spacing
 SMALL = (80, 96, 80), 2.0  # the grid of GadSim-200
 
 STALL_S = 120.0  # measured span of scrolling and clicking
-STEP_MS = 50  # between two actions: as fast as a wheel is turned
 CANDIDATES = 1000
 CASES, PER_CASE = 1000, 40  # of the worklist
 EPOCHS = 15  # of a first training: enough to find most lesions of these cases
-_TIMEOUT_S = 600.0
 
 
 def rows() -> Iterator[Row]:
@@ -119,7 +110,7 @@ def dock() -> Figures:
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer()
-    _idle(1.0)
+    props.idle(1.0)
     started = time.perf_counter()
     _, widget = viewer.window.add_plugin_dock_widget("napari-lesion-points", "Lesion points")
     while not widget.isVisible():
@@ -139,8 +130,8 @@ def case() -> Figures:
 
     ours, nibabels = [], []
     with tempfile.TemporaryDirectory() as folder:
-        files = _write_study(Path(folder), 3, *FULL)
-        window = _window(Path(folder))
+        files = props.write_study(Path(folder), 3, *FULL)
+        window = props.window(Path(folder))
         controller = window.dock.controller
         for row in (1, 2, 0, 1, 2):
             name = controller.state.cases[row].case
@@ -148,15 +139,15 @@ def case() -> Figures:
             for path in files[name]:
                 np.asarray(nib.nifti1.Nifti1Image.from_filename(path).dataobj, np.float32)
             nibabels.append(time.perf_counter() - started)
-            staging.wait(lambda: not controller.loader._running, _TIMEOUT_S, "the case read ahead")
+            staging.wait(lambda: not controller.loader._running, props.TIMEOUT_S, "the case read ahead")
             controller.loader.clear()
-            _idle(0.5)
+            props.idle(0.5)
             started = time.perf_counter()
-            _choose(window, row)
+            props.choose(window, row)
             while controller.state.shown != name:
                 QApplication.processEvents()
                 time.sleep(0.001)
-            _drawn()
+            props.drawn()
             ours.append(time.perf_counter() - started)
         window.close()
     return {"ours": statistics.median(ours), "nibabel": statistics.median(nibabels)}
@@ -165,26 +156,26 @@ def case() -> Figures:
 def slider() -> Figures:
     """Move the slider of the Predict tab step by step over a whole head's candidates; a change ends when drawn."""
     with tempfile.TemporaryDirectory() as folder:
-        _write_study(Path(folder), 1, *FULL)
-        window = _window(Path(folder))
+        props.write_study(Path(folder), 1, *FULL)
+        window = props.window(Path(folder))
         controller = window.dock.controller
-        _propose(window, CANDIDATES)
+        props.propose(window, CANDIDATES)
         window.dock.show_tab("Predict")
-        _idle(1.0)
+        props.idle(1.0)
         handled, drawn, bare = [], [], []
         values = [*range(10, 100, 3), *range(98, 8, -3)] * 2
         for value in values:
             started = time.perf_counter()
             window.dock.predict.existence.slider.setValue(value)
             handled.append(1000 * (time.perf_counter() - started))
-            _drawn()
+            props.drawn()
             drawn.append(1000 * (time.perf_counter() - started))
-            _idle(0.02)
+            props.idle(0.02)
             started = time.perf_counter()
             window.viewer.window._qt_viewer.canvas.native.update()
-            _drawn()
+            props.drawn()
             bare.append(1000 * (time.perf_counter() - started))
-            _idle(0.02)
+            props.idle(0.02)
         if controller.state.threshold != values[-1] / 100:
             raise RuntimeError("the slider was not followed")
         window.close()
@@ -198,11 +189,11 @@ def slider() -> Figures:
 def candidate() -> Figures:
     """Go on to the next candidate, 40 times; a step ends when image, panes and dock are drawn."""
     with tempfile.TemporaryDirectory() as folder:
-        _write_study(Path(folder), 1, *FULL)
-        window = _window(Path(folder))
-        _propose(window, 60)
+        props.write_study(Path(folder), 1, *FULL)
+        window = props.window(Path(folder))
+        props.propose(window, 60)
         window.dock.show_tab("Review")
-        _idle(1.0)
+        props.idle(1.0)
         if window.dock.controller.state.views != "planes":
             raise RuntimeError("the panes are not there")
         taken, bare = [], []
@@ -210,17 +201,17 @@ def candidate() -> Figures:
             before = tuple(window.viewer.dims.point)
             started = time.perf_counter()
             window.dock.desk.skip()
-            _drawn()  # the counters, and what brings the view to the candidate
-            _drawn()
+            props.drawn()  # the counters, and what brings the view to the candidate
+            props.drawn()
             taken.append(1000 * (time.perf_counter() - started))
             if tuple(window.viewer.dims.point) == before:
                 raise RuntimeError("the view did not move")
-            _idle(0.05)
+            props.idle(0.05)
             started = time.perf_counter()
             window.viewer.window._qt_viewer.canvas.native.update()
-            _drawn()
+            props.drawn()
             bare.append(1000 * (time.perf_counter() - started))
-            _idle(0.05)
+            props.idle(0.05)
         window.close()
     return {
         "median": statistics.median(taken), "p95": float(np.percentile(taken, 95)), "bare": statistics.median(bare),
@@ -238,7 +229,7 @@ def worklist() -> Figures:
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        _write_study(root, 1, *SMALL)
+        props.write_study(root, 1, *SMALL)
         for number in range(2, CASES + 1):
             anat = root / f"sub-{number:04d}" / "anat"
             anat.mkdir(parents=True)
@@ -246,27 +237,29 @@ def worklist() -> Figures:
         random = np.random.default_rng(7)
         with Study.open(root, reader="benchmark") as study:
             for name in study.case_names:
-                study.add_candidates(name, _candidates(name, random.uniform(-20, 20, (PER_CASE, 3)), random), "m", 2.0)
+                study.add_candidates(
+                    name, props.candidates(name, random.uniform(-20, 20, (PER_CASE, 3)), random), "m", 2.0
+                )
             started = time.perf_counter()
             study.summary()
             counts = 1000 * (time.perf_counter() - started)
         window = open_window()
         controller, search = window.dock.controller, window.dock.cases.search
-        _idle(1.0)
+        props.idle(1.0)
         started = time.perf_counter()
         controller.open_study(root, reader="benchmark", case="sub-01")
         while not controller.state.cases:
             QApplication.processEvents()
-        _drawn()
+        props.drawn()
         opened = 1000 * (time.perf_counter() - started)
         while not controller.screen.case_ready:
             QApplication.processEvents()
-        _idle(1.0)
+        props.idle(1.0)
         letters, edits = [], []
         for letter in "sub-0999":
             started = time.perf_counter()
             QTest.keyClicks(search, letter)
-            _drawn()
+            props.drawn()
             letters.append(1000 * (time.perf_counter() - started))
         search.clear()
         for verdict in (Verdict.REJECTED, Verdict.NONE) * 10:
@@ -275,9 +268,9 @@ def worklist() -> Figures:
             judged = replace(candidate, verdict=verdict, reader="benchmark" if verdict else "")
             if not controller.store(Change("sub-01", "verdict", {}, {candidate.id: (candidate, judged)}), ""):
                 raise RuntimeError(controller.state.notice.text)
-            _drawn()
+            props.drawn()
             edits.append(1000 * (time.perf_counter() - started))
-            _idle(0.02)
+            props.idle(0.02)
         window.close()
     return {"open": opened, "filter": max(letters), "edit": statistics.median(edits), "counts": counts}
 
@@ -288,15 +281,15 @@ def follow() -> Figures:
     from napari_lesion_points.ui import staging
 
     with tempfile.TemporaryDirectory() as folder:
-        _write_study(Path(folder), 3, *SMALL)
-        window = _window(Path(folder))
+        props.write_study(Path(folder), 3, *SMALL)
+        window = props.window(Path(folder))
         dock, controller = window.dock, window.dock.controller
-        _annotate(window)
+        props.annotate(window)
         dock.show_tab("Train")
         dock.train.unit.setCurrentText("epochs")
         dock.train.budget.setValue(EPOCHS)
         dock.train.start.click()
-        staging.wait(lambda: not controller.state.job.running, _TIMEOUT_S, "the first training")
+        staging.wait(lambda: not controller.state.job.running, props.TIMEOUT_S, "the first training")
         ends: list[float] = []
         run = dock.jobs.runner
 
@@ -313,32 +306,32 @@ def follow() -> Figures:
         dock.train.budget.setValue(2)
         dock.train.init.setCurrentIndex(1)
         dock.train.start.click()
-        staging.wait(lambda: bool(seen), _TIMEOUT_S, "the new candidates")
-        _drawn()
+        staging.wait(lambda: bool(seen), props.TIMEOUT_S, "the new candidates")
+        props.drawn()
         seconds = time.perf_counter() - ends[0]
-        staging.wait(lambda: not controller.state.job.running, _TIMEOUT_S, "the end of the job")
+        staging.wait(lambda: not controller.state.job.running, props.TIMEOUT_S, "the end of the job")
         found = len(controller.state.candidates)
         window.close()
     return {"seconds": seconds, "candidates": found}
 
 
 def stall(seconds: float = STALL_S) -> Figures:
-    """Listen to the heartbeat of the event loop while a `_Reader` works and a training runs, then without it."""
+    """Listen to the heartbeat of the event loop while a `HurriedReader` works and a training runs, then without it."""
     from qtpy.QtCore import QEventLoop, QTimer
 
     from napari_lesion_points.ui import staging
 
     with tempfile.TemporaryDirectory() as folder:
-        _write_study(Path(folder), 3, *FULL)
-        window = _window(Path(folder))
+        props.write_study(Path(folder), 3, *FULL)
+        window = props.window(Path(folder))
         controller = window.dock.controller
-        _annotate(window)
-        _propose(window, 30)
+        props.annotate(window)
+        props.propose(window, 30)
         window.dock.jobs.train(minutes=seconds / 60 + 5, epochs=None, sigma_mm=2.0, init="", device="cpu")
-        staging.wait(lambda: controller.state.job.message.startswith("training"), _TIMEOUT_S, "the first step")
+        staging.wait(lambda: controller.state.job.message.startswith("training"), props.TIMEOUT_S, "the first step")
 
         def listen(span_s: float) -> Figures:
-            reader, loop = _Reader(window), QEventLoop()
+            reader, loop = HurriedReader(window), QEventLoop()
             QTimer.singleShot(round(1000 * span_s), loop.quit)
             with reader:
                 loop.exec()
@@ -348,245 +341,16 @@ def stall(seconds: float = STALL_S) -> Figures:
         if not controller.state.job.running:
             raise RuntimeError(f"the training ended early: {controller.state.job.reason}")
         window.dock.jobs.stop()
-        staging.wait(lambda: not controller.state.job.running, _TIMEOUT_S, "the end of the training")
+        staging.wait(lambda: not controller.state.job.running, props.TIMEOUT_S, "the end of the training")
         figures["alone"] = listen(seconds / 8)
         window.close()
     return {"seconds": seconds, **figures}
 
 
-class _Reader:
-    """A reader in a hurry, and the heartbeat beside: what one did last is what the other's gap is put down to.
-
-    Ten rounds of wheel turns with a click that adds a lesion in each, every other one undone; then the existence slider
-    of the Review tab; then another case; and so on.
-    """
-
-    def __init__(self, window: Window) -> None:
-        from qtpy.QtCore import QTimer
-
-        self._window = window
-        self._random = np.random.default_rng(5)
-        self._script = self._endless()
-        self.actions: list[tuple[str, float]] = []
-        self._heart = Heartbeat(self._on_gap)
-        self._step = QTimer()
-        self._step.timeout.connect(self._act)
-
-    def __enter__(self) -> None:
-        """Begin."""
-        self._heart.__enter__()
-        self._step.start(STEP_MS)
-
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._heart.__exit__()
-        self._step.stop()
-
-    def figures(self) -> Figures:
-        """Return percentiles of the gaps, of the stall after each action, and the worst of each kind of action."""
-        worst: dict[str, float] = {}
-        for name, ms in self.actions:
-            worst[name] = max(worst.get(name, 0.0), ms)
-        return {
-            "p99": float(np.percentile(self._heart.gaps, 99)),
-            "worst": max(self._heart.gaps),
-            "actions": len(self.actions),
-            "p99_actions": float(np.percentile([ms for _, ms in self.actions], 99)),
-            "worst_by_action": dict(sorted(worst.items(), key=lambda item: -item[1])),
-        }
-
-    def _on_gap(self, gap: float) -> None:
-        if self.actions:
-            name, so_far = self.actions[-1]
-            self.actions[-1] = name, max(so_far, gap)
-
-    def _act(self) -> None:
-        name, act = next(self._script)
-        self.actions.append((name, 0.0))
-        act()
-
-    def _endless(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        from qtpy.QtTest import QTest
-
-        dock = self._window.dock
-        controller = dock.controller
-        while True:
-            yield "tab", lambda: dock.show_tab("Annotate")
-            for turn in range(10):
-                for _ in range(8):
-                    yield "scroll", partial(self._wheel, 1 if turn % 4 < 2 else -1)
-                at = self._somewhere()
-                yield "press", partial(self._button, QTest.mousePress, at)
-                yield "release", partial(self._button, QTest.mouseRelease, at)
-                if turn % 2:
-                    yield "undo", self._undo
-            yield "tab", lambda: dock.show_tab("Review")
-            for value in (20, 35, 50, 65, 50, 35, 20, 10):
-                yield "slider", partial(dock.review.existence.slider.setValue, value)
-            names = [s.case for s in controller.state.cases]
-            row = (names.index(controller.state.wanted) + 1) % len(names)
-            yield "case", partial(_choose, self._window, row)
-            while controller.state.loading:
-                yield "case", lambda: None
-
-    def _canvas(self) -> Any:
-        return self._window.viewer.window._qt_viewer.canvas.native
-
-    def _wheel(self, steps: int) -> None:
-        from qtpy.QtCore import QPoint, QPointF, Qt
-        from qtpy.QtGui import QWheelEvent
-        from qtpy.QtWidgets import QApplication
-
-        canvas = self._canvas()
-        at = QPointF(canvas.rect().center())
-        event = QWheelEvent(
-            at, canvas.mapToGlobal(at), QPoint(), QPoint(0, 120 * steps), Qt.MouseButton.NoButton,
-            Qt.KeyboardModifier.ControlModifier, Qt.ScrollPhase.NoScrollPhase, False,
-        )  # fmt: skip
-        QApplication.sendEvent(canvas, event)
-
-    def _somewhere(self) -> Any:
-        from qtpy.QtCore import QPoint
-
-        canvas = self._canvas()
-        x, y = (self._random.uniform(-0.15, 0.15, 2) * canvas.height()).round()
-        return canvas.rect().center() + QPoint(int(x), int(y))
-
-    def _button(self, act: Callable[..., None], at: Any) -> None:
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        QTest.mouseMove(self._canvas(), at)
-        act(self._canvas(), Qt.MouseButton.LeftButton, pos=at)
-
-    def _undo(self) -> None:
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        QTest.keyClick(self._canvas(), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-
-
-# what they share -----------------------------------------------------------------------------------------------------
-
-
-def _drawn() -> None:
-    """Do all that is due, drawing included, which is an event that waits behind those that asked for it."""
-    from qtpy.QtWidgets import QApplication
-
-    for _ in range(2):
-        QApplication.processEvents()
-
-
-def _window(root: Path) -> Window:
-    from napari_lesion_points.ui import staging
-    from napari_lesion_points.ui.app import keep_what_is_loaded, open_window
-
-    window = open_window(root, reader="benchmark")
-    keep_what_is_loaded()  # as `lesion-points open` does
-    staging.resize(window)
-    staging.show_case(window)
-    _idle(1.0)
-    return window
-
-
-def _choose(window: Window, row: int) -> None:
-    """Click a case in the list."""
-    from qtpy.QtCore import Qt
-    from qtpy.QtTest import QTest
-
-    table = window.dock.cases.table
-    at = table.visualRect(table.model().index(row, 0)).center()
-    QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=at)
-
-
-def _idle(seconds: float) -> None:
-    from napari_lesion_points.ui import staging
-
-    staging.settle(seconds)
-
-
-def _annotate(window: Window) -> None:
-    """Place the true lesions of every case, as a reader would have."""
-    from napari_lesion_points.core.records import Change, LesionPoint
-    from napari_lesion_points.ui import staging
-
-    controller = window.dock.controller
-    study = controller.study
-    if study is None:
-        raise RuntimeError("no study is open")
-    for summary in study.summary():
-        points = [
-            LesionPoint(summary.case, (float(x), float(y), float(z)), reader="benchmark")
-            for x, y, z in np.loadtxt(study.root / "truth" / f"{summary.case}.txt")
-        ]
-        study.apply(Change.adding(*points))
-    controller.show_stored("")
-    staging.wait(lambda: all(s.annotations for s in controller.state.cases), _TIMEOUT_S, "the counts")
-
-
-def _propose(window: Window, number: int) -> None:
-    """Store candidates in every case, spread over the head, as a prediction would."""
-    controller = window.dock.controller
-    study, shown = controller.study, controller.shown
-    if study is None or shown is None:
-        raise RuntimeError("no case is open")
-    random = np.random.default_rng(11)
-    for summary in study.summary():
-        at = shown.grid.to_world(random.uniform(0.25, 0.75, (number, 3)) * shown.grid.shape)
-        study.add_candidates(summary.case, _candidates(summary.case, at, random), "model", 2.0)
-    controller.refresh()
-
-
-def _candidates(case: str, at: ArrayLike, random: np.random.Generator) -> list[LesionPoint]:
-    """Make candidates of any existence at world points (N, 3), mm."""
-    from napari_lesion_points.core.metrics import binary_entropy
-    from napari_lesion_points.core.records import LesionPoint, Origin
-
-    places = np.asarray(at, dtype=float)
-    existence = random.uniform(0.1, 1.0, len(places))
-    return [
-        LesionPoint(case, (x, y, z), "", p, p, h, Origin.MODEL)
-        for (x, y, z), p, h in zip(places.tolist(), existence.tolist(), binary_entropy(existence).tolist(), strict=True)
-    ]
-
-
-def _write_study(root: Path, cases: int, shape: tuple[int, int, int], spacing: float) -> dict[str, list[Path]]:
-    """Write heads with smooth tissue, noise and 12 bright lesions in four sequences, as int16 .nii.gz; by case."""
-    import nibabel as nib
-    from scipy import ndimage
-
-    random = np.random.default_rng(2)
-    affine = np.diag([spacing, spacing, spacing, 1.0])
-    affine[:3, 3] = -spacing * np.array(shape) / 2
-    at = np.stack(np.meshgrid(*(np.linspace(-1.15, 1.15, n, dtype=np.float32) for n in shape), indexing="ij"))
-    head = np.linalg.norm(at, axis=0) < 1
-    written: dict[str, list[Path]] = {}
-    (root / "truth").mkdir()
-    for number in range(1, cases + 1):
-        name = f"sub-{number:02d}"
-        folder = root / name / "anat"
-        folder.mkdir(parents=True)
-        coarse = ndimage.gaussian_filter(random.normal(0, 1, [n // 6 + 1 for n in shape]), 1.5)
-        tissue = ndimage.zoom(coarse / coarse.std(), np.array(shape) / coarse.shape, order=1)
-        centers = random.uniform(0.3, 0.7, (12, 3)) * shape
-        lesions = np.zeros(shape, np.float32)
-        lesions[tuple(centers.astype(int).T)] = 1
-        lesions = ndimage.gaussian_filter(lesions, 2.0 / spacing)
-        lesions /= lesions.max()
-        np.savetxt(root / "truth" / f"{name}.txt", centers.astype(int) @ affine[:3, :3].T + affine[:3, 3])
-        written[name] = []
-        for sequence in SEQUENCES:
-            values = head * (400 + 60 * tissue + 300 * lesions + random.normal(0, 20, shape)).clip(1)
-            path = folder / f"{name}_{sequence}.nii.gz"
-            nib.save(nib.Nifti1Image(values.astype(np.int16), affine), path)
-            written[name].append(path)
-    return written
-
-
 def _run(measurement: str) -> Figures:
     """Run one measurement in a fresh process, which prints its figures as its last line."""
     command = [sys.executable, "-m", "benchmarks.window", measurement]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=_TIMEOUT_S)
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=props.TIMEOUT_S)
     figures: Figures = json.loads(answer.stdout.splitlines()[-1])
     return figures
 

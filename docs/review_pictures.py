@@ -74,6 +74,10 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
     _show_move(window, lesions, out / "review-move.png")
     missed = _judge(window, lesions)
     _show_verdicts(window, out / "review-verdicts.png")
+    dock.desk.toggle_list()
+    _rest(window)
+    _picture(window, out / "review-list.png")
+    dock.desk.toggle_list()
 
     dock.show_tab("Annotate")
     window.viewer.reset_view()
@@ -91,6 +95,18 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
     _rest(window)
     _picture(window, out / "review-keys.png")
     dock.key_sheet.toggle()
+
+    dock.show_tab("Predict")
+    dock.predict.calibration.fold.click()
+    staging.wait(lambda: dock.calibration.assessment is not None, 60, "the calibration")
+    _rest(window)
+    _picture(window, out / "review-calibration.png")
+    window.viewer.theme = "light"
+    dock.show_tab("Review")
+    dock.desk.back()
+    _rest(window)
+    _picture(window, out / "review-light.png")
+    window.viewer.theme = "dark"
 
 
 def _lesions(window: Window, case: str, masks: str) -> Sequence[World]:

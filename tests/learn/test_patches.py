@@ -191,3 +191,34 @@ def test_an_annotated_lesion_beside_an_unjudged_place_stays_known(make_case: Mak
     known = target[0, 0][~target[0, 0].isnan()]
     assert float(known.max()) == pytest.approx(peak_height((1.5, 1.5, 1.5)), rel=0.01)
     assert target.isnan().any()
+
+
+def test_what_a_model_suspects_in_an_unfinished_case_is_unknown_unless_somebody_judged_it(
+    make_case: MakeCase,
+) -> None:
+    case = make_case(1, shape=(30, 24, 24))
+    lesion, judged, suspected = [5, 12, 12], [14, 12, 12], [23, 12, 12]
+    sigma, size = (1.5, 1.5, 1.5), (30, 24, 24)
+    believed = draw_gaussians(size, np.array([lesion, judged, suspected], float), sigma)
+    case = replace(
+        case,
+        points_world=case.grid.to_world([lesion]),
+        judged_world=case.grid.to_world([judged]),
+        believed=believed.astype(np.float16),
+    )
+    settings = PatchSettings(size, size, sigma, augment=AugmentSettings(0.0, intensity=0.0))
+    moved = 0
+    for _, target in zip(*PatchSampler([case], settings, np.random.default_rng(0)).batch(8), strict=True):
+        unknown = target[0].isnan().numpy()
+        drawn = target[0].nan_to_num().numpy()
+        lesion_at = np.array(np.unravel_index(drawn.argmax(), size))
+        direction = np.sign(lesion_at[0] - 14.5)  # flips move the places together
+        assert not unknown[tuple(lesion_at)]
+        assert drawn.sum() == pytest.approx(1, abs=0.01)
+        judged_at = lesion_at - direction * np.array([9, 0, 0])
+        suspected_at = lesion_at - direction * np.array([18, 0, 0])
+        assert not unknown[tuple(judged_at.astype(int))]  # judged, and no lesion
+        assert unknown[tuple(suspected_at.astype(int))]
+        assert unknown.sum() < 0.1 * unknown.size  # where the model draws next to nothing there is nothing
+        moved += lesion_at[0] != lesion[0]
+    assert 0 < moved < 8

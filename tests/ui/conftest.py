@@ -12,6 +12,8 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_lesion_points.core.metrics import binary_entropy
+from napari_lesion_points.core.records import LesionPoint, Origin
 from napari_lesion_points.ui.dock import LesionPointsDock
 from napari_lesion_points.ui.planes import ORIENTATIONS
 
@@ -26,6 +28,12 @@ def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
     """World mm of voxel coordinates of the files, by the affine alone."""
     x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
     return float(x), float(y), float(z)
+
+
+def candidate(case: str, name: str, voxel: tuple[float, float, float], existence: float) -> LesionPoint:
+    """A candidate that a model found at voxel coordinates of the files."""
+    entropy = float(binary_entropy(existence))
+    return LesionPoint(case, world(voxel), name, existence, existence, entropy, Origin.MODEL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,14 +12,10 @@ from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.ui.loading import Heatmap
 
+from .conftest import world
+
 #: Voxel coordinates (of the files) of a lesion off every centre, so that a swapped or flipped axis shows.
 LESION = (30.0, 18.0, 9.0)
-AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
-
-
-def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
-    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
-    return float(x), float(y), float(z)
 
 
 def pixel_mm(hand: Any) -> float:

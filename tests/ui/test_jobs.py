@@ -26,7 +26,7 @@ from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
 from napari_lesion_points.store.volumes import write_volume
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec
 
-AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+from .conftest import AFFINE
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import csv
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
@@ -16,16 +15,11 @@ from napari_lesion_points.store.study import Study
 from napari_lesion_points.ui.screen import resolve
 from napari_lesion_points.ui.session import State
 
-AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+from .conftest import world
 
 #: Voxels that ada and bob click in sub-01, and in sub-02: one lesion of both, then those of one alone.
 ADA = {"sub-01": [(20, 20, 4), (30, 30, 9)], "sub-02": [(25, 25, 5)]}
 BOB = {"sub-01": [(20, 21, 4), (12, 25, 7)], "sub-02": []}
-
-
-def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
-    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
-    return float(x), float(y), float(z)
 
 
 @pytest.fixture

@@ -10,23 +10,13 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import Change, LesionPoint, Origin, Verdict
 from napari_lesion_points.ui.listing import COLUMNS
 
-AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+from .conftest import candidate, world
+
 SHIFT, CONTROL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 PLACES = {"a": (20, 20, 4), "b": (30, 30, 9), "c": (33, 36, 9), "e": (12, 25, 7)}
-
-
-def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
-    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
-    return float(x), float(y), float(z)
-
-
-def candidate(case: str, name: str, voxel: tuple[float, float, float], existence: float) -> LesionPoint:
-    entropy = float(binary_entropy(existence))
-    return LesionPoint(case, world(voxel), name, existence, existence, entropy, Origin.MODEL)
 
 
 @pytest.fixture
@@ -295,6 +285,7 @@ def test_the_list_sorts_and_filters_by_its_controls(reviewing: Any) -> None:
 def test_the_list_has_all_cases_when_the_review_has(reviewing: Any) -> None:
     reviewing.key(Qt.Key.Key_L)
     reviewing.dock.review.all_cases.click()
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
     assert cells(reviewing, "Case") == ["sub-01"] * 4 + ["sub-02"]
     click_row(reviewing, 4)
     reviewing.until(lambda: reviewing.controller.screen.can_judge)

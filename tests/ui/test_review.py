@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -10,20 +11,11 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_lesion_points.core.events import CasePredicted
-from napari_lesion_points.core.metrics import binary_entropy
-from napari_lesion_points.core.records import LesionPoint, Origin, Verdict
+from napari_lesion_points.core.records import Origin, Verdict
+from napari_lesion_points.errors import StudyError
+from napari_lesion_points.ui import reviewing as reviewing_module
 
-AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
-
-
-def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
-    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
-    return float(x), float(y), float(z)
-
-
-def candidate(case: str, name: str, voxel: tuple[float, float, float], existence: float) -> LesionPoint:
-    entropy = float(binary_entropy(existence))
-    return LesionPoint(case, world(voxel), name, existence, existence, entropy, Origin.MODEL)
+from .conftest import candidate, world
 
 
 @pytest.fixture
@@ -113,6 +105,7 @@ def test_a_verdict_can_be_undone_redone_and_changed(reviewing: Any) -> None:
 
 def test_the_queue_of_all_cases_opens_the_case_it_needs(reviewing: Any) -> None:
     reviewing.dock.review.all_cases.click()
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
     assert [p.id for p in reviewing.controller.state.queue] == ["b", "d", "c", "a"]
     reviewing.key(Qt.Key.Key_A)
     reviewing.until(lambda: reviewing.controller.screen.can_judge and current(reviewing) == "d")
@@ -125,6 +118,56 @@ def test_the_queue_of_all_cases_opens_the_case_it_needs(reviewing: Any) -> None:
     reviewing.until(lambda: reviewing.controller.screen.can_judge)
     assert current(reviewing) == "d"
     assert verdicts(reviewing, "sub-02") == {"d": Verdict.NONE}
+
+
+def test_a_verdict_given_while_all_cases_are_read_is_kept(reviewing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, given = reviewing_module._read, threading.Event()
+
+    def slow(*args: Any) -> Any:
+        found = read(*args)
+        assert given.wait(10)
+        return found
+
+    monkeypatch.setattr(reviewing_module, "_read", slow)
+    reviewing.dock.review.all_cases.click()
+    assert reviewing.dock.review.all_cases.isChecked()
+    assert reviewing.controller.state.notice.text == "Reading the candidates of all cases …"
+    reviewing.key(Qt.Key.Key_A)  # the window answers meanwhile
+    assert verdicts(reviewing)["b"] is Verdict.ACCEPTED
+    given.set()
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    state = reviewing.controller.state
+    assert {p.id: p.verdict for p in state.queue}["b"] is Verdict.ACCEPTED
+    assert {p.id: p.verdict for p in state.proposed} == verdicts(reviewing) | verdicts(reviewing, "sub-02")
+    assert reviewing.dock.review.count.text().startswith("3 of 4 left")
+
+
+def test_all_cases_that_cannot_be_read_leave_the_queue_as_it_was(
+    reviewing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise StudyError("The database cannot be read.")
+
+    monkeypatch.setattr(reviewing_module, "_read", broken)
+    reviewing.dock.review.all_cases.click()
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    assert reviewing.dock.review.this_case.isChecked()
+    assert reviewing.controller.state.notice.text == "The database cannot be read."
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "c", "a"]
+
+
+def test_a_queue_of_all_cases_is_made_again_when_others_predicted_meanwhile(reviewing: Any) -> None:
+    reviewing.dock.review.all_cases.click()
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    reviewing.dock.show_tab("Annotate")
+    reviewing.dock.show_tab("Review")
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "d", "c", "a"]  # still valid: kept
+    reviewing.dock.show_tab("Annotate")
+    newer = [candidate("sub-02", "e", (25, 25, 5), 0.5)]
+    reviewing.controller.study.add_candidates("sub-02", newer, "newer model", 2.0)
+    reviewing.dock.show_tab("Review")
+    reviewing.until(lambda: [p.id for p in reviewing.controller.state.queue] == ["e", "b", "c", "a"])
 
 
 def test_the_end_of_the_queue_is_said(reviewing: Any) -> None:

@@ -18,14 +18,10 @@ from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin
 from napari_lesion_points.ui.loading import Heatmap
 
-AFFINE = np.array([[-1.25, 0, 0, 31.0], [0, 1.0, 0, -24.0], [0, 0, 4.0, -20.0], [0, 0, 0, 1.0]])
+from .conftest import world
+
 NONE, CONTROL = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
 LEFT, RIGHT = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton
-
-
-def world(voxel: tuple[float, float, float]) -> tuple[float, float, float]:
-    x, y, z = (AFFINE @ np.array([*voxel, 1.0]))[:3]
-    return float(x), float(y), float(z)
 
 
 @pytest.fixture

@@ -143,6 +143,9 @@ def test_candidates_without_a_verdict_are_unknown_until_the_case_is_done(study: 
     study.add_candidates("sub-01", proposed, "model", 2.0)
     study.apply(verdict_change(study, study.candidates("sub-01")[1], Verdict.REJECTED))
 
+    spec = from_json(to_json(plan_training(study, out=tmp_path / "model")))
+    assert [(c.judged_world, c.unfinished) for c in spec.cases] == [(((20, 2, 3),), True), ((), True), ((), True)]
+
     def unknown() -> dict[str, Any]:
         spec = from_json(to_json(plan_training(study, out=tmp_path / "model")))
         return {c.case: c.unknown_world for c in spec.cases}  # type: ignore[union-attr]
@@ -151,6 +154,8 @@ def test_candidates_without_a_verdict_are_unknown_until_the_case_is_done(study: 
     assert unknown() == {"sub-01": ((40, 2, 3),), "sub-02": (), "sub-03": ()}
     study.set_state("sub-01", CaseState.DONE)
     assert unknown()["sub-01"] == ()
+    finished = plan_training(study, out=tmp_path / "model").cases[0]
+    assert (finished.judged_world, finished.unfinished) == ((), False)
     study.apply(verdict_change(study, study.candidates("sub-01")[2], Verdict.UNSURE))
     assert unknown()["sub-01"] == ((40, 2, 3),)  # the reader has said that nobody knows, also of a case that is done
 

@@ -44,6 +44,10 @@ class NetworkInput:
         Annotations, world mm; (0, 3) for a case without lesions or whose lesions are not known.
     unknown_world : (M, 3) float
         Places, world mm, that may be lesions or not: nobody has judged them. Training leaves them out.
+    judged_world : (K, 3) float
+        Places, world mm, that somebody has judged, besides the annotations: there is no lesion unless one is annotated.
+    believed : (I, J, K) float16, optional
+        What a model draws in a case that nobody has finished. Its lesions that nobody has judged teach nothing.
     target : (I, J, K) float16, optional
         What the network is to draw, in [0, 1], where that is no heatmap of the points.
     """
@@ -54,6 +58,8 @@ class NetworkInput:
     grid: Grid
     points_world: NDArray[np.float64]
     unknown_world: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    judged_world: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 3)))
+    believed: NDArray[np.float16] | None = None
     target: NDArray[np.float16] | None = None
 
 

@@ -38,6 +38,9 @@ _EDGE_SHARE = 0.35  # a lesion is placed at most so far (share of the patch) fro
 #: judged, the target is unknown, unless a lesion lies as near.
 _NEAR = math.exp(-2)
 
+#: Share of a Gaussian's height from which on a model that is fine-tuned is taken to suspect a lesion.
+_SUSPECTED = 0.01
+
 
 @dataclass(frozen=True)
 class PatchSettings:
@@ -111,15 +114,26 @@ class PatchSampler:
         start = np.round(center - (np.array(source_size) - 1) / 2).astype(int)
         images = augment_images(_extract(case.images, start, source_size), patch_size, augmentation)
         points = augment_points(case.points_vox - start, source_size, patch_size, augmentation)
+        peak = peak_height(s.sigma_vox)
+        still = replace(augmentation, gain=np.ones(1), shift=np.zeros(1), gamma=np.ones(1))
+
+        def cut(volume: Tensor) -> Tensor:
+            """Cut and move a volume as the images are, its values untouched."""
+            return augment_images(_extract(volume, start, source_size), patch_size, still)
+
+        def near(places: NDArray[np.floating], share: float) -> NDArray[np.bool_]:
+            moved = augment_points(places - start, source_size, patch_size, augmentation)
+            return draw_gaussians(patch_size, moved, s.sigma_vox) > share * peak
+
         if case.target is not None:
-            # cut and moved as the images are, brightness untouched
-            neutral = replace(augmentation, gain=np.ones(1), shift=np.zeros(1), gamma=np.ones(1))
-            return images, augment_images(_extract(case.target, start, source_size), patch_size, neutral)
+            return images, cut(case.target)
         target = draw_gaussians(patch_size, points, s.sigma_vox)
+        lesion = target >= _NEAR * peak
+        if case.believed is not None:
+            suspected = cut(case.believed)[0].numpy() - target > _SUSPECTED * peak
+            target[suspected & ~lesion & ~near(case.judged_vox, _SUSPECTED)] = np.nan
         if len(case.unknown_vox):
-            unknown = augment_points(case.unknown_vox - start, source_size, patch_size, augmentation)
-            near = draw_gaussians(patch_size, unknown, s.sigma_vox) > _NEAR * peak_height(s.sigma_vox)
-            target[near & (target < _NEAR * peak_height(s.sigma_vox))] = np.nan
+            target[near(case.unknown_vox, _NEAR) & ~lesion] = np.nan
         return images, torch.from_numpy(target)[None]
 
 
@@ -130,7 +144,9 @@ class _Case:
         self.images = torch.from_numpy(case.images)
         self.target = None if case.target is None else torch.from_numpy(case.target)[None]
         self.spacing = case.grid.spacing
+        self.believed = None if case.believed is None else torch.from_numpy(case.believed)[None]
         self.unknown_vox = case.grid.to_voxel(case.unknown_world)
+        self.judged_vox = case.grid.to_voxel(case.judged_world)
         self.points_vox = case.grid.to_voxel(case.points_world)
         self.foreground_vox = np.argwhere(case.foreground[::2, ::2, ::2]).astype(np.int16) * 2
         if not len(self.foreground_vox):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_lesion_points.ui.planes import ORIENTATIONS, close_up_mm, crosshair, nearest_voxel, reach_mm, shows_whole
+from napari_lesion_points.ui.soon import Soon
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -163,19 +164,21 @@ class Crosshair:
             viewer.dims.events.point, viewer.dims.events.order, viewer.dims.events.ndisplay,
             viewer.scene.camera.events.center, viewer.scene.camera.events.zoom, viewer.canvas.events.size,
         )  # fmt: skip
+        self._soon = Soon(self._draw)  # a jump alone is four events, and each line that moves costs as much as a layer
         for event in self._events:
-            event.connect(self._draw)
+            event.connect(self._soon.ask)
 
     def show(self, shown: DisplayedCase | None) -> None:
         """Draw it on this case, or nowhere."""
         if shown is not self._shown:
             self._shown = shown
-            self._draw()
+            self._soon.ask()
 
     def close(self) -> None:
         """Take it away."""
+        self._soon.stop()
         for event in self._events:
-            event.disconnect(self._draw)
+            event.disconnect(self._soon.ask)
         for name in self._NAMES:
             self._viewer.canvas.overlays.pop(name, None)
 
@@ -211,19 +214,21 @@ class Boxes:
             viewer.dims.events.order, viewer.dims.events.ndisplay,
             viewer.scene.camera.events.center, viewer.scene.camera.events.zoom, viewer.canvas.events.size,
         )  # fmt: skip
+        self._soon = Soon(self._draw)
         for event in self._events:
-            event.connect(self._draw)
+            event.connect(self._soon.ask)
 
     def show(self, shown: DisplayedCase | None, places: tuple[tuple[tuple[float, float, float], float], ...]) -> None:
         """Draw squares around these places of a case: world mm, and the side in mm."""
         if shown is not self._shown or places != self._places:
             self._shown, self._places = shown, places
-            self._draw()
+            self._soon.ask()
 
     def close(self) -> None:
         """Take them away."""
+        self._soon.stop()
         for event in self._events:
-            event.disconnect(self._draw)
+            event.disconnect(self._soon.ask)
         for name in self._names:
             self._viewer.canvas.overlays.pop(name, None)
 

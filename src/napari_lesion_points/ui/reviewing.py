@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -10,12 +11,17 @@ from qtpy.QtCore import QTimer
 from napari_lesion_points.core.records import Change, LesionPoint, Order, Place, Verdict
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui.review_clicks import ReviewClicks
+from napari_lesion_points.ui.session import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.screen import Screen
+    from napari_lesion_points.ui.worker import Task
+
+    Points = tuple[LesionPoint, ...]
 
 #: The queue follows the existence slider when it has rested for this long (ms).
 _SETTLE_MS = 250
@@ -23,6 +29,7 @@ _SETTLE_MS = 250
 #: The newest verdicts tell the pace.
 _PACE_OF = 20
 
+_READING = "Reading the candidates of all cases …"
 _WORDS = {Verdict.ACCEPTED: "Accepted", Verdict.REJECTED: "Rejected", Verdict.UNSURE: "Put aside as unsure"}
 
 
@@ -38,8 +45,11 @@ class ReviewDesk:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._approached = ""
+        self._drawn = ""  # the case of the candidate that was approached last
         self._fetched = ""  # the candidate whose case was asked for, once: it may be unreadable
         self._case = ""  # whose queue it is, unless it is that of all cases
+        self._reading: Task | None = None  # all cases' candidates
+        self._since: list[Change] = []  # verdicts given since that began
         self._settle = QTimer()
         self._settle.setSingleShot(True)
         self._settle.setInterval(_SETTLE_MS)
@@ -51,6 +61,7 @@ class ReviewDesk:
     def close(self) -> None:
         """Stop listening to the viewer."""
         self._settle.stop()
+        self._forget()
         self.clicks.close()
 
     @property
@@ -58,26 +69,72 @@ class ReviewDesk:
         """The candidate under review."""
         return self._controller.screen.current
 
-    def start(self, all_cases: bool) -> None:
-        """Make the queue for the case on screen, or for all, and go to its first candidate."""
-        from napari_lesion_points.workflow.review import review_queue
+    @property
+    def reading(self) -> bool:
+        """Whether the candidates of all cases are being read."""
+        return self._reading is not None
 
+    def start(self, all_cases: bool, *, stay: bool = False, place: Place | None = None) -> None:
+        """Make the queue for the case on screen, or for all (in a worker), and go to its first candidate.
+
+        With `stay`, the candidate under review remains so, if it is still there; with `place`, go on where that is.
+        """
         study, state = self._controller.study, self._controller.state
         if study is None:
             return
-        cases = None if all_cases else (state.wanted,)
-        try:
-            queue = review_queue(study, cases, state.threshold, state.queue_order, asking=state.asking)
-            proposed = study.candidates(None if all_cases else state.wanted)
-        except LesionPointsError as error:
-            self._controller.say(str(error), "error")
+        self._forget()
+        case = state.wanted
+        read = partial(_read, study, None if all_cases else case, state.threshold, state.queue_order, state.asking)
+
+        def made(found: tuple[Points, Points]) -> None:
+            self._reading = None
+            if study is self._controller.study:
+                self._case = case
+                self._begin(*found, all_cases, stay, place)
+
+        def failed(why: str) -> None:
+            self._controller.update(queue_all_cases=state.queue_all_cases)
+            self._cannot_read(why)
+
+        if all_cases:
+            self._reading = self._controller.workers.start(read, returned=made, failed=failed)
+            self._controller.update(queue_all_cases=True, notice=Notice(_READING))
             return
-        self._case = state.wanted
-        self._approached = self._fetched = ""
-        self._controller.update(
-            queue=queue, at=0, queue_before=self._before(queue, proposed), queue_all_cases=all_cases,
-            proposed=proposed, placing=False,
+        try:
+            found = read()
+        except LesionPointsError as error:
+            self._cannot_read(str(error))
+            return
+        made(found)
+
+    def _begin(self, queue: Points, proposed: Points, all_cases: bool, stay: bool, place: Place | None) -> None:
+        controller, state, current = self._controller, self._controller.state, self.current
+        for change in self._since:
+            queue, proposed = _noted(queue, change), _noted(proposed, change)
+        ids = [p.id for p in queue]
+        at, placing, approached = 0, False, ""
+        if stay and current is not None and current.id in ids:
+            at, placing, approached = ids.index(current.id), state.placing, self._approached
+        elif place is not None:
+            found = place.candidate in ids
+            at = ids.index(place.candidate) if found else min(place.queue_position, len(ids))
+            approached = place.candidate if found else ""
+            self._select(approached)
+        self._approached, self._fetched = approached, ""
+        controller.update(
+            queue=queue, at=at, queue_before=self._before(queue, proposed), queue_all_cases=all_cases,
+            proposed=proposed, placing=placing, notice=Notice() if state.notice.text == _READING else state.notice,
         )  # fmt: skip
+
+    def _forget(self) -> None:
+        if self._reading is not None:
+            self._reading.forget()
+        self._reading = None
+        self._since.clear()
+
+    def _cannot_read(self, why: str) -> None:
+        self._reading = None
+        self._controller.say(why, "error")
 
     def set_order(self, order: Order) -> None:
         """Make the queue again in another order."""
@@ -92,38 +149,38 @@ class ReviewDesk:
         """Make the queue again after a prediction of `case`; a candidate under review that is still there stays."""
         state = self._controller.state
         if state.queue_all_cases or case == self._case:
-            current, placing, approached = self.current, state.placing, self._approached
-            self.rebuild()
-            ids = [p.id for p in self._controller.state.queue]
-            if current is not None and current.id in ids:
-                self._approached = approached
-                self._controller.update(at=ids.index(current.id), placing=placing)
+            self.start(state.queue_all_cases, stay=True)
 
     def ensure_valid(self) -> None:
-        """Make the queue again unless all that waits in it still is a newest candidate of the study."""
+        """Make the queue again unless all that waits in it still is a newest candidate; of all cases, in a worker."""
         study, state = self._controller.study, self._controller.state
-        if study is None:
+        if study is None or self._reading is not None:
             return
-        try:
-            newest = {p.id for p in study.candidates()}
-        except LesionPointsError as error:
-            self._controller.say(str(error), "error")
-            return
-        waiting = {p.id for p in state.queue if p.verdict is state.asking}
-        if not state.queue or not waiting <= newest:
+        if not state.queue:
+            self.rebuild()
+        elif state.queue_all_cases:
+            self._reading = self._controller.workers.start(
+                study.candidates, returned=self._check, failed=self._cannot_read
+            )
+        else:
+            try:
+                newest = study.candidates(self._case)
+            except LesionPointsError as error:
+                self._cannot_read(str(error))
+                return
+            self._check(newest)
+
+    def _check(self, newest: Points) -> None:
+        self._reading = None
+        state, ids = self._controller.state, {p.id for p in newest}
+        if not {p.id for p in state.queue if p.verdict is state.asking} <= ids:
             self.rebuild()
 
     def resume(self, place: Place) -> None:
         """Make the queue of a reader who stopped in it, and go on there; the view stays on the same candidate."""
         if place.order in set(Order):
             self._controller.update(queue_order=Order(place.order))
-        self.start(place.all_cases)
-        ids = [p.id for p in self._controller.state.queue]
-        if place.candidate in ids:
-            self._approached = place.candidate
-            self._select(place.candidate)
-        at = ids.index(place.candidate) if place.candidate in ids else min(place.queue_position, len(ids))
-        self._controller.update(at=at)
+        self.start(place.all_cases, place=place)
 
     def threshold_changed(self) -> None:
         """Let the queue follow the existence slider once it rests."""
@@ -212,14 +269,12 @@ class ReviewDesk:
             self._go(following + next((k for k, p in enumerate(rest) if p.verdict is state.asking), len(rest)))
 
     def _note(self, change: Change) -> None:
-        """Write new verdicts into what is shown."""
+        """Write new verdicts into what is shown, and later into what is being read."""
         state = self._controller.state
-        queue, proposed = (
-            tuple(change.candidates[p.id][1] if p.id in change.candidates else p for p in points)
-            for points in (state.queue, state.proposed)
-        )
+        if self._reading is not None:
+            self._since.append(change)
         if change.candidates:
-            self._controller.update(queue=queue, proposed=proposed)
+            self._controller.update(queue=_noted(state.queue, change), proposed=_noted(state.proposed, change))
 
     def _on_walked(self, change: Change) -> None:
         """After undo or redo of a verdict, go back to the candidate that was under review then."""
@@ -243,7 +298,9 @@ class ReviewDesk:
                 self._controller.select_case(current.case)
         elif screen.case_ready and not screen.state.loading:
             self._approached = current.id
-            QTimer.singleShot(0, self._approach)  # what has changed already is drawn first: no long stretch of work
+            # Another case is drawn first, so that there is no long stretch of work: at 0 ms, Qt would not wait for that.
+            QTimer.singleShot(0 if self._drawn == current.case else 1, self._approach)
+            self._drawn = current.case
 
     def _approach(self) -> None:
         """Show the place of the candidate under review, when it still is, and select it."""
@@ -257,3 +314,18 @@ class ReviewDesk:
         layer = self._controller.scene.candidates
         if layer is not None:
             layer.selected_data = {i for i, p in enumerate(self._controller.state.candidates) if p.id == candidate}
+
+
+def _read(
+    study: Study, case: str | None, threshold: float, order: Order, asking: Verdict
+) -> tuple[tuple[LesionPoint, ...], tuple[LesionPoint, ...]]:
+    """Return the queue of a case, or of all, and all candidates of that scope."""
+    from napari_lesion_points.workflow.review import review_queue
+
+    cases = None if case is None else (case,)
+    return review_queue(study, cases, threshold, order, asking=asking), study.candidates(case)
+
+
+def _noted(points: Points, change: Change) -> Points:
+    """Return points as they are after a change of their verdicts."""
+    return tuple(change.candidates[p.id][1] if p.id in change.candidates else p for p in points)

@@ -158,6 +158,7 @@ def review_stage(window: Window, case: str = "") -> None:
         show_case(window, case)
     dock.show_tab("Review")
     dock.desk.start(not case)
+    wait(lambda: not dock.desk.reading, _READ_TIMEOUT_S, "the candidates")
     if dock.controller.screen.current is not None:
         wait(lambda: dock.controller.screen.can_judge, _READ_TIMEOUT_S, "the case under review")
         settle()

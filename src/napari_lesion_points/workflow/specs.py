@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
@@ -36,8 +37,9 @@ DEFAULT_MINUTES = 10.0
 class SpecCase:
     """One case of a job: its files, its points (world mm, RAS+), and whether it is kept aside for validation.
 
-    `unknown_world` are candidates that nobody has judged: neither lesions nor background to a training. `mask` is the
-    file to learn a segmentation from.
+    `unknown_world` are candidates that nobody has judged: neither lesions nor background to a training; `judged_world`
+    those that somebody has. A case that is `unfinished` may have lesions that are neither. `mask` is the file to learn
+    a segmentation from.
     """
 
     case: str
@@ -45,6 +47,8 @@ class SpecCase:
     points_world: tuple[tuple[float, float, float], ...] = ()
     validation: bool = False
     unknown_world: tuple[tuple[float, float, float], ...] = ()
+    judged_world: tuple[tuple[float, float, float], ...] = ()
+    unfinished: bool = False
     mask: str = ""
 
     @property
@@ -164,6 +168,8 @@ def from_json(text: str) -> TrainSpec | PredictSpec:
             _worlds(c["points_world"]),
             c["validation"],
             _worlds(c.get("unknown_world", [])),
+            _worlds(c.get("judged_world", [])),
+            c.get("unfinished", False),
             c.get("mask", ""),
         )
         for c in fields["cases"]
@@ -214,7 +220,8 @@ def plan_training(
     cases : sequence of str
         Training cases; by default all that have points or are done without lesions. Candidates of theirs that wait
         for a verdict are left out of the training, unless the case is done: then they are background; those put aside
-        as unsure are left out in any case. When a model is fine-tuned, the cases that it learned from are replayed
+        as unsure are left out in any case. When a model is fine-tuned, so is what that model takes for a lesion in a
+        case that is not done. When a model is fine-tuned, the cases that it learned from are replayed
         beside them, so that it forgets nothing. For a segmentation, by default all that have a mask; points play no
         part.
     validation : sequence of str
@@ -250,24 +257,14 @@ def plan_training(
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; name a folder for the model.")
-    for name, value in (("minutes", minutes), ("epochs", epochs), ("sigma_mm", sigma_mm)):
-        if value is not None and not 0 < value < math.inf:
-            raise TrainingError(f"{name} is {value}; expected a number above 0.")
-    if minutes is not None and epochs is not None:
-        raise TrainingError("give a budget in minutes or in epochs, not both.")
-    parent = describe_model(init) if init else None
-    if parent and sigma_mm is not None and abs(sigma_mm - parent.sigma_mm) > 1e-6:
-        raise TrainingError(
-            f"sigma_mm is {sigma_mm}, but {init} was trained with {parent.sigma_mm}: leave it out, or start anew."
-        )
+    _check_numbers(minutes, epochs, sigma_mm, dropout)
     if recipe is not None and recipe not in RECIPES:
         raise TrainingError(f"no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
-    if dropout is not None and not 0 <= dropout < 1:
-        raise TrainingError(f"dropout is {dropout}; expected a share from 0 to below 1.")
-    if parent and dropout is not None:
-        raise TrainingError(f"the network of {init} has its own dropout: leave it out, or start anew.")
-    if parent and recipe not in (None, parent.recipe):
-        raise TrainingError(f"{init} was trained by the recipe {parent.recipe}: leave the recipe out, or start anew.")
+    parent = describe_model(init) if init else None
+    if parent:
+        _check_inherited(parent, sigma_mm, recipe, dropout)
+    elif freeze_encoder:
+        raise TrainingError("without a model to start from there is no encoder to keep; name one, or learn all of it.")
     if label is None:
         label, decay = (parent.label, decay or parent.decay) if parent else ("heatmap", decay)
         components = components or (parent is not None and parent.components)
@@ -276,34 +273,12 @@ def plan_training(
     segments, transfer = label == "segmentation", parent is not None and parent.label != label
     if parent and transfer and not segments:
         raise TrainingError(f"{init} has learned the label {parent.label}: leave the label out, or start anew.")
-    if freeze_encoder and not parent:
-        raise TrainingError("without a model to start from there is no encoder to keep; name one, or learn all of it.")
     masks = masks or {}
     if segments and not masks:
         raise TrainingError("a segmentation is learned from lesion masks: say where they are.")
-    aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
-    named = list(dict.fromkeys(study.files_of(c).case for c in cases))
     trainable = [c for c in study.case_names if c in masks] if segments else study.training_cases()
-    usable = set(trainable)
-    if parent and not aside:
-        aside = [c for c in parent.validation_cases if c in usable and c not in named]
-    chosen = named or [c for c in trainable if c not in aside]
-    if parent and not transfer:
-        chosen += [c for c in parent.training_cases if c in usable and c not in (*chosen, *aside)]
-    both = sorted(set(chosen) & set(aside))
-    if both:
-        raise TrainingError(f"{', '.join(both)} cannot be for training and for validation; leave out one of the two.")
-    blank = [c for c in (*chosen, *aside) if c not in usable]
-    if blank and segments:
-        raise TrainingError(f"{', '.join(blank[:5])}: no lesion mask to learn a segmentation from; leave them out.")
-    if blank:
-        raise StudyError(
-            f"{', '.join(blank[:5])}: no points yet. Annotate, or mark as done if there are no lesions, or leave out."
-        )
-    if not chosen and segments:
-        raise TrainingError("all cases with masks are for validation: name some of them as cases to learn from.")
-    if not chosen:
-        raise TrainingError("no case has points yet: annotate one, or mark one as done if it has no lesions.")
+    chosen, aside = _divide(study, trainable, cases, validation, parent, replay=not transfer)
+    _check_cases(chosen, aside, set(trainable), segments)
     points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
     if not aside:
         seen = set(parent.training_cases) if parent else set()
@@ -311,16 +286,12 @@ def plan_training(
         aside = _hold_out(unseen or (chosen if transfer else []), points, seed, of=len(chosen))
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
-    unknown = {c: () if segments else tuple(p.world for p in left_out(study, c)) for c in chosen}
+    described = (_spec_case(f, parent, points[f.case], f.case in aside) for f in files)
     return TrainSpec(
         out=str(out),
         cases=tuple(
-            replace(
-                _spec_case(f, parent, points[f.case], f.case in aside),
-                unknown_world=unknown.get(f.case, ()),
-                mask=str(masks[f.case]) if segments else "",
-            )
-            for f in files
+            replace(c, mask=str(masks[c.case])) if segments else c if c.validation else _as_judged(study, c)
+            for c in described
         ),
         sequences=parent.sequences if parent else _common_sequences(files),
         minutes=DEFAULT_MINUTES if minutes is None and epochs is None else minutes,
@@ -340,6 +311,79 @@ def plan_training(
         seed=seed,
         tolerance_mm=tolerance_mm,
         recipe=parent.recipe if parent else recipe or "fast",
+    )
+
+
+def _check_numbers(minutes: float | None, epochs: int | None, sigma_mm: float | None, dropout: float | None) -> None:
+    for name, value in (("minutes", minutes), ("epochs", epochs), ("sigma_mm", sigma_mm)):
+        if value is not None and not 0 < value < math.inf:
+            raise TrainingError(f"{name} is {value}; expected a number above 0.")
+    if minutes is not None and epochs is not None:
+        raise TrainingError("give a budget in minutes or in epochs, not both.")
+    if dropout is not None and not 0 <= dropout < 1:
+        raise TrainingError(f"dropout is {dropout}; expected a share from 0 to below 1.")
+
+
+def _check_inherited(parent: ModelCard, sigma_mm: float | None, recipe: str | None, dropout: float | None) -> None:
+    """Refuse what a model to start from has of its own."""
+    if sigma_mm is not None and abs(sigma_mm - parent.sigma_mm) > 1e-6:
+        raise TrainingError(
+            f"sigma_mm is {sigma_mm}, but {parent.path} has learned {parent.sigma_mm}: leave it out, or start anew."
+        )
+    if dropout is not None:
+        raise TrainingError(f"the network of {parent.path} has its own dropout: leave it out, or start anew.")
+    if recipe not in (None, parent.recipe):
+        raise TrainingError(
+            f"{parent.path} was trained by the recipe {parent.recipe}: leave the recipe out, or start anew."
+        )
+
+
+def _divide(
+    study: Study,
+    trainable: Sequence[str],
+    cases: Sequence[str],
+    validation: Sequence[str],
+    parent: ModelCard | None,
+    *,
+    replay: bool,
+) -> tuple[list[str], list[str]]:
+    """Return the cases to learn from, with those that are replayed, and those that are kept aside already."""
+    aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
+    named = list(dict.fromkeys(study.files_of(c).case for c in cases))
+    usable = set(trainable)
+    if parent and not aside:
+        aside = [c for c in parent.validation_cases if c in usable and c not in named]
+    chosen = named or [c for c in trainable if c not in aside]
+    if parent and replay:
+        chosen += [c for c in parent.training_cases if c in usable and c not in (*chosen, *aside)]
+    return chosen, aside
+
+
+def _check_cases(chosen: Sequence[str], aside: Sequence[str], usable: set[str], segments: bool) -> None:
+    both = sorted(set(chosen) & set(aside))
+    if both:
+        raise TrainingError(f"{', '.join(both)} cannot be for training and for validation; leave out one of the two.")
+    blank = [c for c in (*chosen, *aside) if c not in usable]
+    if blank and segments:
+        raise TrainingError(f"{', '.join(blank[:5])}: no lesion mask to learn a segmentation from; leave them out.")
+    if blank:
+        raise StudyError(
+            f"{', '.join(blank[:5])}: no points yet. Annotate, or mark as done if there are no lesions, or leave out."
+        )
+    if not chosen and segments:
+        raise TrainingError("all cases with masks are for validation: name some of them as cases to learn from.")
+    if not chosen:
+        raise TrainingError("no case has points yet: annotate one, or mark one as done if it has no lesions.")
+
+
+def _as_judged(study: Study, case: SpecCase) -> SpecCase:
+    """Add what a reader has judged of a case besides its points, and what not."""
+    unfinished = study.state(case.case) is not CaseState.DONE
+    return replace(
+        case,
+        unknown_world=tuple(p.world for p in left_out(study, case.case)),
+        judged_world=tuple(p.world for p in study.candidates(case.case) if unfinished and p.verdict.decided),
+        unfinished=unfinished,
     )
 
 

@@ -27,6 +27,7 @@ from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.labels import Kind, Label
 from napari_lesion_points.learn.network import UNet, UNetConfig, fresh_network
+from napari_lesion_points.learn.predict import predict_heatmap
 from napari_lesion_points.learn.recipes import recipe_named
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
@@ -106,6 +107,15 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         seed=spec.seed,
         label=label,
     )
+    unfinished = {c.case for c in spec.cases if c.unfinished}
+    if tuned and label.kind == "heatmap":
+        device.place(network)
+        for n, one in enumerate(training):
+            if one.case in unfinished and not should_stop():
+                elapsed = time.monotonic() - started
+                yield Progress("loading", 1.0, elapsed, math.nan, f"{one.case}: what the model draws there")
+                drawn = predict_heatmap(network, one, patches.size, label.peak(patches.sigma_vox), device)
+                training[n] = replace(one, believed=drawn.astype(np.float16))
     state = unpack_state(out / RESUME) if spec.resume else None
     begin = started - (state.elapsed_s if state else 0.0)
     if not spec.resume:
@@ -180,8 +190,11 @@ def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float,
     """Read a case's sequences and prepare them for a network; one that the case lacks is 0 throughout."""
     files = case.files_with(sequences)
     seen = prepare_input(case.case, read_sequences(files, files.sequences), spacing, case.points_world)
-    if case.unknown_world:
-        seen = replace(seen, unknown_world=np.array(case.unknown_world))
+    seen = replace(
+        seen,
+        unknown_world=np.array(case.unknown_world).reshape(-1, 3),
+        judged_world=np.array(case.judged_world).reshape(-1, 3),
+    )
     if len(files.sequences) == len(sequences):
         return seen
     images = np.zeros((len(sequences), *seen.foreground.shape), seen.images.dtype)
