@@ -47,7 +47,7 @@ class NetworkInput:
     judged_world : (K, 3) float
         Places, world mm, that somebody has judged, besides the annotations: there is no lesion unless one is annotated.
     believed : (I, J, K) float16, optional
-        What a model draws in a case that nobody has finished. Its lesions that nobody has judged teach nothing.
+        Heatmap that a model draws in a case that nobody has finished: the target away from what was judged.
     target : (I, J, K) float16, optional
         What the network is to draw, in [0, 1], where that is no heatmap of the points.
     """

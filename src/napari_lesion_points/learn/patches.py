@@ -3,7 +3,8 @@
 A share of the patches holds a lesion at a random place inside them; the others lie anywhere on the foreground. Patches
 lie inside the volume, as a prediction's windows do. Those to be rotated are cut with a margin, and padded with 0 where
 that leaves the volume. The target is drawn after the points have moved, so it is exact and never interpolated.
-It is NaN around places that nobody has judged.
+It is NaN around places that nobody has judged. Of a case that nobody has finished, a model that is fine-tuned is its
+own teacher: away from what was judged, the target is what it drew before (docs/decisions/0035-unfinished-cases.md).
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ _EDGE_SHARE = 0.35  # a lesion is placed at most so far (share of the patch) fro
 #: judged, the target is unknown, unless a lesion lies as near.
 _NEAR = math.exp(-2)
 
-#: Share of a Gaussian's height from which on a model that is fine-tuned is taken to suspect a lesion.
-_SUSPECTED = 0.01
+#: Share of its height at which a Gaussian ends, for all practical purposes, three sigmas from its centre.
+_FAINT = math.exp(-4.5)
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ class PatchSampler:
         target = draw_gaussians(patch_size, points, s.sigma_vox)
         lesion = target >= _NEAR * peak
         if case.believed is not None:
-            suspected = cut(case.believed)[0].numpy() - target > _SUSPECTED * peak
-            target[suspected & ~lesion & ~near(case.judged_vox, _SUSPECTED)] = np.nan
+            unjudged = ~lesion & ~near(case.judged_vox, _FAINT)
+            target[unjudged] = np.maximum(target, cut(case.believed)[0].numpy())[unjudged]
         if len(case.unknown_vox):
             target[near(case.unknown_vox, _NEAR) & ~lesion] = np.nan
         return images, torch.from_numpy(target)[None]

@@ -298,7 +298,7 @@ class ReviewDesk:
                 self._controller.select_case(current.case)
         elif screen.case_ready and not screen.state.loading:
             self._approached = current.id
-            # Another case is drawn first, so that there is no long stretch of work: at 0 ms, Qt would not wait for that.
+            # Another case is drawn first, lest the stretch of work be long: at 0 ms, Qt would not wait for that.
             QTimer.singleShot(0 if self._drawn == current.case else 1, self._approach)
             self._drawn = current.case
 
