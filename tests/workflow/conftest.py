@@ -13,6 +13,8 @@ from napari_lesion_points.workflow.models import FORMAT, METADATA_KEY, WEIGHTS
 
 WriteModel = Callable[..., Path]
 
+NETWORK = {"channels": 2, "filters": 4, "levels": 2, "norm": "batch", "bias": -4.0}
+
 CARD: dict[str, Any] = {
     "format": FORMAT,
     "sequences": ["FLAIR", "T1w"],
@@ -52,3 +54,19 @@ def write_model() -> WriteModel:
         return folder
 
     return write
+
+
+@pytest.fixture
+def heatmap_model(tmp_path: Path, write_model: WriteModel) -> Path:
+    """A small heatmap network that was never trained, as if from sub-01 and sub-02."""
+    import json
+
+    from napari_lesion_points.learn.checkpoint import pack
+    from napari_lesion_points.learn.network import UNetConfig, fresh_network
+    from napari_lesion_points.workflow.models import describe_model
+
+    folder = write_model(tmp_path / "points", network=NETWORK, training_cases=["sub-01", "sub-02"])
+    card = describe_model(folder)
+    weights = fresh_network(UNetConfig(**card.network), 0).state_dict()
+    (folder / WEIGHTS).write_bytes(pack(weights, {METADATA_KEY: json.dumps(card.to_json())}))
+    return folder

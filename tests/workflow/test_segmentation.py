@@ -22,7 +22,6 @@ from napari_lesion_points.core.overlap import overlap
 from napari_lesion_points.core.records import Change
 from napari_lesion_points.errors import TrainingError, VolumeError
 from napari_lesion_points.learn.checkpoint import pack, unpack
-from napari_lesion_points.learn.network import UNetConfig, fresh_network
 from napari_lesion_points.store.cases import find_cases, reference_grid
 from napari_lesion_points.store.points_file import read_points
 from napari_lesion_points.store.study import Study
@@ -34,22 +33,12 @@ from napari_lesion_points.workflow.models import METADATA_KEY, WEIGHTS, ModelCar
 from napari_lesion_points.workflow.segmentation import compare_masks, volumes_of, write_volumes
 from napari_lesion_points.workflow.specs import from_json, plan_prediction, plan_training, to_json
 
-NETWORK = {"channels": 2, "filters": 4, "levels": 2, "norm": "batch", "bias": -4.0}
+from .conftest import NETWORK
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def heatmap_model(tmp_path: Path, write_model: Callable[..., Path]) -> Path:
-    """A small heatmap network that was never trained, as if from sub-01 and sub-02."""
-    folder = write_model(tmp_path / "points", network=NETWORK, training_cases=["sub-01", "sub-02"])
-    card = describe_model(folder)
-    weights = fresh_network(UNetConfig(**card.network), 0).state_dict()
-    (folder / WEIGHTS).write_bytes(pack(weights, {METADATA_KEY: json.dumps(card.to_json())}))
-    return folder
 
 
 @pytest.fixture

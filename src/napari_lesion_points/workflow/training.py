@@ -49,10 +49,13 @@ from napari_lesion_points.workflow.wire import encode
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_lesion_points.learn.devices import Device
     from napari_lesion_points.learn.network import Output
 
 DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
 DEFAULT_MASK_THRESHOLD = 0.5  # likewise
+
+_NOTHING_TRAINED = "Stopped while the cases were loading; nothing was trained."
 
 
 def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: float | None = None) -> Iterator[Event]:
@@ -75,7 +78,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     cases: list[NetworkInput] = []
     for i, case in enumerate(spec.cases):
         if should_stop():
-            yield Finished("stopped", "Stopped while the cases were loading; nothing was trained.")
+            yield Finished("stopped", _NOTHING_TRAINED)
             return
         elapsed = time.monotonic() - started
         left = elapsed / i * (len(spec.cases) - i) if i else math.nan
@@ -107,15 +110,14 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         seed=spec.seed,
         label=label,
     )
-    unfinished = {c.case for c in spec.cases if c.unfinished}
     if tuned and label.kind == "heatmap":
         device.place(network)
-        for n, one in enumerate(training):
-            if one.case in unfinished and not should_stop():
-                elapsed = time.monotonic() - started
-                yield Progress("loading", 1.0, elapsed, math.nan, f"{one.case}: what the model draws there")
-                drawn = predict_heatmap(network, one, patches.size, label.peak(patches.sigma_vox), device)
-                training[n] = replace(one, believed=drawn.astype(np.float16))
+        unfinished = {c.case for c in spec.cases if c.unfinished}
+        for case in _draw_unfinished(network, training, unfinished, settings, device):
+            yield Progress("loading", 1.0, time.monotonic() - started, math.nan, f"{case}: what the model draws there")
+            if should_stop():
+                yield Finished("stopped", _NOTHING_TRAINED)
+                return
     state = unpack_state(out / RESUME) if spec.resume else None
     begin = started - (state.elapsed_s if state else 0.0)
     if not spec.resume:
@@ -215,6 +217,18 @@ def _labelled(seen: NetworkInput, case: SpecCase, label: Label) -> NetworkInput:
             seen, target=share.data.astype(np.float16), points_world=np.asarray(lesions.centers_world, np.float64)
         )
     return replace(seen, target=label.target(seen))
+
+
+def _draw_unfinished(
+    network: UNet, cases: list[NetworkInput], unfinished: set[str], settings: TrainSettings, device: Device
+) -> Iterator[str]:
+    """Replace each unfinished case by one with what the network draws there before it learns; yield its name before."""
+    peak = settings.label.peak(settings.patches.sigma_vox)
+    for i, case in enumerate(cases):
+        if case.case in unfinished:
+            yield case.case
+            drawn = predict_heatmap(network, case, settings.patches.size, peak, device)
+            cases[i] = replace(case, believed=drawn.astype(np.float16))
 
 
 def load_network(card: ModelCard, output: Output | None = None) -> UNet:
