@@ -104,7 +104,7 @@ def measure() -> None:
     judged = [(everything, m) for m in MINUTES] + [(n, FEW_MINUTES) for n in FEW_TARGET]
     drawn = [(n, FEW_MINUTES) for n in CASES if n not in FEW_TARGET]
     wanted = [(n, m, s, "") for some in (judged, drawn) for s in SEEDS for n, m in some]
-    tuned = [(everything, m) for m in MINUTES] + [(n, FEW_MINUTES) for n in STARTER_CASES]
+    tuned = [(n, FEW_MINUTES) for n in STARTER_CASES] + [(everything, m) for m in MINUTES]
     wanted += [(n, m, SEEDS[0], STARTER) for n, m in tuned]
     missing = [run for run in wanted if run not in have]
     with tempfile.TemporaryDirectory() as folder:

@@ -93,8 +93,9 @@ class ReviewDesk:
                 self._begin(*found, all_cases, stay, place)
 
         def failed(why: str) -> None:
-            self._controller.update(queue_all_cases=state.queue_all_cases)
-            self._cannot_read(why)
+            if study is self._controller.study:
+                self._controller.update(queue_all_cases=state.queue_all_cases)
+            self._cannot_read(study, why)
 
         if all_cases:
             self._reading = self._controller.workers.start(read, returned=made, failed=failed)
@@ -103,7 +104,7 @@ class ReviewDesk:
         try:
             found = read()
         except LesionPointsError as error:
-            self._cannot_read(str(error))
+            self._cannot_read(study, str(error))
             return
         made(found)
 
@@ -132,9 +133,10 @@ class ReviewDesk:
         self._reading = None
         self._since.clear()
 
-    def _cannot_read(self, why: str) -> None:
+    def _cannot_read(self, study: Study, why: str) -> None:
         self._reading = None
-        self._controller.say(why, "error")
+        if study is self._controller.study:  # else it was closed meanwhile
+            self._controller.say(why, "error")
 
     def set_order(self, order: Order) -> None:
         """Make the queue again in another order."""
@@ -160,20 +162,20 @@ class ReviewDesk:
             self.rebuild()
         elif state.queue_all_cases:
             self._reading = self._controller.workers.start(
-                study.candidates, returned=self._check, failed=self._cannot_read
+                study.candidates, returned=partial(self._check, study), failed=partial(self._cannot_read, study)
             )
         else:
             try:
                 newest = study.candidates(self._case)
             except LesionPointsError as error:
-                self._cannot_read(str(error))
+                self._cannot_read(study, str(error))
                 return
-            self._check(newest)
+            self._check(study, newest)
 
-    def _check(self, newest: Points) -> None:
+    def _check(self, study: Study, newest: Points) -> None:
         self._reading = None
         state, ids = self._controller.state, {p.id for p in newest}
-        if not {p.id for p in state.queue if p.verdict is state.asking} <= ids:
+        if study is self._controller.study and not {p.id for p in state.queue if p.verdict is state.asking} <= ids:
             self.rebuild()
 
     def resume(self, place: Place) -> None:
