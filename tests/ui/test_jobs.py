@@ -70,7 +70,7 @@ def test_training_uses_exactly_the_checked_cases_and_shows_its_course(annotated:
     panel = annotated.dock.train
     annotated.dock.show_tab("Train")
     assert [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())] == ["sub-01", "sub-02"]
-    assert panel.summary.text() == "2 cases, 2 points (1 without lesions)"
+    assert panel.summary.text().startswith("2 cases, 2 points (1 without lesions). 1 in progress: ")
     specs = run_training(annotated, steps)
     annotated.until(lambda: annotated.controller.state.job.outcome != "")
     spec = specs[0]

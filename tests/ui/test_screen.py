@@ -56,10 +56,13 @@ def test_training_lists_exactly_what_it_uses() -> None:
     screen = resolve(OPEN)
     assert screen.train_cases == ("sub-01", "sub-02", "sub-03")
     assert [row.text for row in screen.train_rows] == ["3 points", "2 points, in progress", "no lesions"]
-    assert screen.train_summary == "3 cases, 5 points (1 without lesions)"
+    unfinished = "1 in progress: “Done” will say that the rest of it is healthy."
+    assert screen.train_summary == f"3 cases, 5 points (1 without lesions). {unfinished}"
     fewer = resolve(replace(OPEN, unchecked=frozenset({"sub-01", "sub-03"})))
     assert fewer.train_cases == ("sub-02",)
-    assert fewer.train_summary == "1 case, 2 points"
+    assert fewer.train_summary == f"1 case, 2 points. {unfinished}"
+    finished = resolve(replace(OPEN, unchecked=frozenset({"sub-02"})))
+    assert finished.train_summary == "2 cases, 3 points (1 without lesions)"
     assert not resolve(replace(OPEN, unchecked=frozenset({"sub-01", "sub-02", "sub-03"}))).can_train
 
 

@@ -204,9 +204,12 @@ def _train_summary(chosen: list[CaseSummary]) -> str:
     if not chosen:
         return "No case to train on: click lesions in a case, or mark one as having none."
     points = sum(s.annotations for s in chosen)
-    empty = sum(not s.annotations for s in chosen)
     text = f"{_count(len(chosen), 'case')}, {_count(points, 'point')}"
-    return f"{text} ({empty} without lesions)" if empty else text
+    if empty := sum(not s.annotations for s in chosen):
+        text += f" ({empty} without lesions)"
+    if unfinished := sum(s.state is not CaseState.DONE for s in chosen):
+        text += f". {unfinished} in progress: “Done” will say that the rest of it is healthy."
+    return text
 
 
 def _start_from(state: State) -> str:

@@ -220,10 +220,9 @@ def plan_training(
     cases : sequence of str
         Training cases; by default all that have points or are done without lesions. Candidates of theirs that wait
         for a verdict are left out of the training, unless the case is done: then they are background; those put aside
-        as unsure are left out in any case. When a model is fine-tuned, it learns nothing new from where nobody has
-        judged, in cases that are not done. When a model is fine-tuned, the cases that it learned from are replayed
-        beside them, so that it forgets nothing. For a segmentation, by default all that have a mask; points play no
-        part.
+        as unsure are left out in any case. Where nobody has judged a case that is not done, fine-tuning leaves the
+        model as it is. The cases that it learned from are replayed beside the new ones, so that it forgets nothing.
+        For a segmentation, by default all that have a mask; points play no part.
     validation : sequence of str
         Cases to keep aside. By default those that the model to be fine-tuned was validated on, or, with five training
         cases or more, a fifth of them.
