@@ -85,7 +85,7 @@ def rows() -> Iterator[Row]:
 
 
 def _row(what: str, runs: list[Run], figure: str, target: float) -> Row:
-    values = [getattr(r, figure) for r in runs]
+    values = [getattr(r, figure) for r in sorted(runs, key=lambda r: r.seed)]
     each = f"{len(values)} seeds: " + ", ".join(f"{v:.3f}" for v in values)
     sense = "at least" if figure == "f1" else "at most"
     return Row("learning", what, statistics.mean(values), figure.upper(), target, sense, ours=each, threads=2)  # type: ignore[arg-type]
