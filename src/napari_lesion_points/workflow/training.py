@@ -113,8 +113,8 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     if tuned and label.kind == "heatmap":
         device.place(network)
         unfinished = {c.case for c in spec.cases if c.unfinished}
-        for case in _draw_unfinished(network, training, unfinished, settings, device):
-            yield Progress("loading", 1.0, time.monotonic() - started, math.nan, f"{case}: what the model draws there")
+        for name in _draw_unfinished(network, training, unfinished, settings, device):
+            yield Progress("loading", 1.0, time.monotonic() - started, math.nan, f"{name}: what the model draws there")
             if should_stop():
                 yield Finished("stopped", _NOTHING_TRAINED)
                 return
