@@ -103,7 +103,8 @@ def test_a_training_begins_with_the_starter_unless_told_otherwise(annotated: Any
 def test_an_unchecked_case_is_not_used(annotated: Any) -> None:
     annotated.dock.show_tab("Train")
     annotated.dock.train.table.item(1, 0).setCheckState(Qt.CheckState.Unchecked)
-    assert annotated.dock.train.summary.text() == "1 case, 2 points"
+    unfinished = "1 in progress: “Done” will say that the rest of it is healthy."
+    assert annotated.dock.train.summary.text() == f"1 case, 2 points. {unfinished}"
     specs = run_training(annotated, steps)
     annotated.until(lambda: annotated.controller.state.job.outcome != "")
     assert [c.case for c in specs[0].cases] == ["sub-01"]

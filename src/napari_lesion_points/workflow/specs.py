@@ -327,7 +327,8 @@ def _check_inherited(parent: ModelCard, sigma_mm: float | None, recipe: str | No
     """Refuse what a model to start from has of its own."""
     if sigma_mm is not None and abs(sigma_mm - parent.sigma_mm) > 1e-6:
         raise TrainingError(
-            f"sigma_mm is {sigma_mm}, but {parent.path} has learned {parent.sigma_mm}: leave it out, or start anew."
+            f"sigma_mm is {sigma_mm}, but {parent.path} was trained with {parent.sigma_mm}: "
+            "leave it out, or start anew."
         )
     if dropout is not None:
         raise TrainingError(f"the network of {parent.path} has its own dropout: leave it out, or start anew.")
