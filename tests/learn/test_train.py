@@ -138,9 +138,9 @@ def test_an_epoch_is_eight_patches_per_case(make_case: MakeCase) -> None:
 def test_a_budget_in_minutes_is_kept(make_case: MakeCase) -> None:
     started = time.monotonic()
     events = list(
-        train(network(), [make_case(1)], [], replace(settings(), epochs=None, minutes=0.03), CPU, started=started)
+        train(network(), [make_case(1)], [], replace(settings(), epochs=None, minutes=0.1), CPU, started=started)
     )
-    assert time.monotonic() - started < 0.03 * 60 + 3
+    assert time.monotonic() - started < 0.1 * 60 + 3
     assert of_kind(KeepModel, events)[-1].validation == of_kind(Validation, events)[-1]  # the one at the end
 
 
