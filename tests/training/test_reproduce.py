@@ -15,6 +15,7 @@ from training.reproduce import __main__ as command
 from training.reproduce import experiments
 from training.reproduce.cohort import Cohort
 from training.reproduce.networks import Bench
+from training.reproduce.real import real_patients
 
 SPLIT = ("train", "train", "train", "val", "test", "test")
 
@@ -55,20 +56,51 @@ def test_from_nothing_to_tables_and_on(
     monkeypatch.setattr(experiments, "OTHER_LABELS", ("segmentation",))
     monkeypatch.setattr(experiments, "PATIENTS", (1, 2))
     out = tmp_path / "out"
-    arguments = ["reproduce", "--study", str(study), "--out", str(out), "--only", "labels,patients"]
+    arguments = [
+        "reproduce",
+        "--study",
+        str(study),
+        "--out",
+        str(out),
+        "--only",
+        "labels,patients,matching,calibration",
+    ]
     monkeypatch.setattr(sys, "argv", [*arguments, "--steps-per-run", "2", "--seeds", "1"])
     command.main()
     made = sorted(path.name for path in (out / "networks").iterdir())
-    assert made == ["chance-1-0", "chance-2-0", "heatmap-1.5-0", "segmentation-0", "uncertain-2-0"]
+    assert made == ["chance-1-0", "chance-2-0", "dropout-0", "heatmap-1.5-0", "segmentation-0", "uncertain-2-0"]
     table = list(csv.reader((out / "labels.csv").read_text().splitlines()))
     assert [row[1] for row in table[1:]] == ["components", "components", "fitting"]
     assert [row[0].split(",")[0] for row in table[1:]] == ["segmentation", "heatmap", "heatmap"]
+    table_of = {
+        name: list(csv.reader((out / f"{name}.csv").read_text().splitlines())) for name in ("matching", "calibration")
+    }
+    assert [row[0] for row in table_of["matching"]] == ["seed", "0"]
+    assert [row[0].split(":")[0] for row in table_of["calibration"][1:]] == [
+        "unfitted", "fitted", "segmentation, MC dropout", *3 * ["fitted, recalibrated"]
+    ]  # fmt: skip
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Label and detection" in page
     assert "data:image/svg+xml" in page
-    assert "at most 5 networks to go" in capsys.readouterr().out
+    assert "at most 6 networks to go" in capsys.readouterr().out
 
     monkeypatch.setattr(Bench, "_train", lambda *_: pytest.fail("it is there already"))
     (out / "labels.csv").unlink()
     command.main()
     assert list(csv.reader((out / "labels.csv").read_text().splitlines())) == table
+
+
+@pytest.mark.slow
+def test_real_patients_are_tested_on_models_of_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("nilearn", reason="the template anatomy comes with nilearn")
+    list(simulate_study(tmp_path / "two", 2, seed=8))
+    table = real_patients(tmp_path / "two", "derivatives/truth/**/*_dseg.nii.gz", tmp_path / "out", minutes=0.1)
+    assert [row[:2] for row in table.rows] == [
+        ("sub-0001", "from scratch on sub-0002"),
+        ("sub-0001", "starter"),
+        ("sub-0001", "starter fine-tuned on sub-0002"),
+        ("sub-0002", "from scratch on sub-0001"),
+        ("sub-0002", "starter"),
+        ("sub-0002", "starter fine-tuned on sub-0001"),
+    ]
+    assert [row[2] == "0" for row in table.rows] == [row[1] == "starter" for row in table.rows]

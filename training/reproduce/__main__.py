@@ -1,25 +1,28 @@
 """Repeat the experiments of the paper on a study with known lesions, and write tables and a report.
 
     python -m training.reproduce --study DIR --out DIR [--only labels,jitter] [--minutes-per-run 5] [--seeds 3]
+                                 [--real DIR --real-masks PATTERN]
 
 DIR is a BIDS dataset with lesion masks in derivatives/truth and a column `split` (train, val, test) in
-participants.tsv. What OUT has is not made again; killed, it goes on with the network that was being trained.
+participants.tsv. --real names a second one, of two or more real patients, --real-masks a pattern of its lesion masks.
+What OUT has is not made again; killed, it goes on with the network that was being trained.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 from napari_lesion_points.store.atomic import atomic_write
+from training.reproduce.catalogue import EXPERIMENTS
 from training.reproduce.cohort import Cohort
-from training.reproduce.experiments import EXPERIMENTS, Table
 from training.reproduce.networks import Bench
+from training.reproduce.real import real_patients
 from training.reproduce.report import write_report
+from training.reproduce.tables import as_csv
 
 
 def main() -> None:
@@ -34,6 +37,8 @@ def main() -> None:
         "--steps-per-run", type=int, help="instead, for figures that a machine repeats however busy it is"
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--real", type=Path)
+    parser.add_argument("--real-masks", default="derivatives/**/*_dseg.nii.gz")
     arguments = parser.parse_args()
     names = arguments.only.split(",")
     unknown = sorted(set(names) - set(EXPERIMENTS))
@@ -44,22 +49,19 @@ def main() -> None:
     steps: int | None = arguments.steps_per_run
     minutes = None if steps else arguments.minutes_per_run
     bench = Bench(Cohort(arguments.study.resolve()), arguments.out, expected, minutes=minutes, steps=steps)
+    making = [partial(e.make, bench, range(arguments.seeds)) for e in some]
+    if arguments.real:
+        out = arguments.out / "real-patients"
+        making.append(partial(real_patients, arguments.real, arguments.real_masks, out, arguments.minutes_per_run))
+    each = f"{steps} steps" if steps else f"{minutes:g} minutes"
+    command = f"python -m training.reproduce {shlex.join(sys.argv[1:])}"
     tables = []
-    for experiment in some:
-        table = experiment.make(bench, range(arguments.seeds))
+    for make in making:
+        table = make()
         tables.append(table)
         atomic_write(arguments.out / f"{table.name}.csv", as_csv(table))
         print(f"\n{table.title}\n{as_csv(table)}", flush=True)
-        each = f"{steps} steps" if steps else f"{minutes:g} minutes"
-        command = f"python -m training.reproduce {shlex.join(sys.argv[1:])}"
         write_report(arguments.out / "report.html", tables, bench.cohort.root.name, each, arguments.seeds, command)
-
-
-def as_csv(table: Table) -> str:
-    """Return a table as CSV text."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([table.header, *table.rows])
-    return text.getvalue()
 
 
 if __name__ == "__main__":

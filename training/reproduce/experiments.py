@@ -1,4 +1,4 @@
-"""The experiments: which networks each needs, and the table it makes of what they find.
+"""Experiments on what is learned, and from what: which networks each needs, and the table it makes of what they find.
 
 Every threshold is chosen on the validation cases, every figure is of the test cases.
 """
@@ -6,14 +6,11 @@ Every threshold is chosen on the validation cases, every figure is of the test c
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from napari_lesion_points.core.calibration import fit_recalibration
-from napari_lesion_points.core.counts import count_coverage
-from napari_lesion_points.core.matching import match_points
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     binary_entropy,
@@ -23,10 +20,10 @@ from napari_lesion_points.core.metrics import (
     pooled_outcomes,
     recall_by_size,
 )
-from napari_lesion_points.core.retention import FRACTIONS, retention_curve
 from napari_lesion_points.learn.labels import Kind, choose_components
 from training.reproduce import paper
 from training.reproduce.networks import Bench, Network
+from training.reproduce.tables import Curves, Table, means, spread
 
 SIGMAS_VOX = (1.0, 1.25, 1.5)
 OTHER_LABELS: tuple[Kind, ...] = ("segmentation", "euclidean", "geodesic")
@@ -38,36 +35,6 @@ DROPOUT = 0.1  # the paper's
 #: Seconds that one image takes to annotate, of natural scenes, by one point for each class and by full masks (Bearman
 #: et al., "What's the point: semantic segmentation with point supervision", ECCV 2016). Their ratio is what is used.
 POINTS_S, MASKS_S = 22.1, 239.7
-
-
-@dataclass(frozen=True)
-class Curves:
-    """What of a table can be drawn: x and y of each line."""
-
-    x: str
-    y: str
-    lines: dict[str, tuple[list[float], list[float]]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """What an experiment found, as text, and as curves where that says more."""
-
-    name: str
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-    curves: Curves | None = None
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A table and how many networks it needs that no other experiment makes."""
-
-    name: str
-    networks: Callable[[int], int]
-    make: Callable[[Bench, Sequence[int]], Table]
 
 
 @dataclass(frozen=True)
@@ -144,7 +111,7 @@ def jitter(bench: Bench, seeds: Sequence[int]) -> Table:
         ("off by (mm, root mean square)", "F1", "precision", "recall", "ECE"),
         tuple(rows),
         "Validation and test points are exact.",
-        Curves("clicks off by (mm)", "F1 (%)", {"F1": ([0.0, *JITTERS_MM], _means(rows, 1))}),
+        Curves("clicks off by (mm)", "F1 (%)", {"F1": ([0.0, *JITTERS_MM], means(rows, 1))}),
     )
 
 
@@ -156,7 +123,7 @@ def patients(bench: Bench, seeds: Sequence[int]) -> Table:
         for choose in (by_chance, by_uncertainty):
             networks = [choose(bench, seed, count) for seed in seeds]
             lesions = statistics.mean(_lesions(bench, n.cases) for n in networks)
-            row += [_spread([by_fitting(bench, n).f1 for n in networks]), f"{lesions:.0f}"]
+            row += [spread([by_fitting(bench, n).f1 for n in networks]), f"{lesions:.0f}"]
         rows.append(tuple(row))
     return Table(
         "patients",
@@ -170,8 +137,8 @@ def patients(bench: Bench, seeds: Sequence[int]) -> Table:
             "annotated patients",
             "F1 (%)",
             {
-                "by chance": (_means(rows, 0), _means(rows, 1)),
-                "most uncertain next": (_means(rows, 0), _means(rows, 3)),
+                "by chance": (means(rows, 0), means(rows, 1)),
+                "most uncertain next": (means(rows, 0), means(rows, 3)),
             },
         ),
     )
@@ -220,76 +187,6 @@ def annotation_time(bench: Bench, seeds: Sequence[int]) -> Table:
     )
 
 
-def calibration(bench: Bench, seeds: Sequence[int]) -> Table:
-    """Ask how often candidates of some existence are true: the paper's Fig. 2a."""
-    rows = []
-    for name, kind in (("unfitted: the window's sum", "unfitted"), ("fitted", "fitted")):
-        errors = [_errors(bench, _found(bench, heatmap(bench, s), "test", kind)) for s in seeds]
-        rows.append((name, *(_spread(column) for column in zip(*errors, strict=True))))
-    recalibrated = [_errors(bench, _recalibrated(bench, heatmap(bench, s))) for s in seeds]
-    rows.append(("fitted, recalibrated", *(_spread(column) for column in zip(*recalibrated, strict=True))))
-    drops = [_errors(bench, bench.detect(_dropping(bench, s), "test").sampled) for s in seeds]
-    rows.append(("segmentation, MC dropout", *(_spread(column) for column in zip(*drops, strict=True))))
-    return Table(
-        "calibration",
-        "Existence and how often it is true (the paper's Figure 2a)",
-        ("existence", "ECE", "MCE"),
-        tuple(rows),
-        "Ten bins, percent. Recalibrated on the validation cases, by beta calibration with a prior.",
-    )
-
-
-def uncertainty(bench: Bench, seeds: Sequence[int]) -> Table:
-    """Set uncertain candidates aside: the paper's Fig. 2b, against MC dropout on a segmentation."""
-    rows = []
-    for name, networks, kind in (
-        ("heatmap, fitted mass", [heatmap(bench, s) for s in seeds], "fitted"),
-        ("segmentation, MC dropout", [_dropping(bench, s) for s in seeds], "sampled"),
-    ):
-        curves = []
-        for network in networks:
-            threshold, _ = operating_threshold(_found(bench, network, "val", kind), bench.tolerance_mm)
-            existence, is_true = pooled_outcomes(_found(bench, network, "test", kind), bench.tolerance_mm)
-            curves.append(retention_curve(binary_entropy(existence), (existence >= threshold) == is_true))
-        rows.append((name, *(_spread(column) for column in zip(*curves, strict=True))))
-    return Table(
-        "uncertainty",
-        "Accuracy of the least uncertain candidates (the paper's Figure 2b)",
-        ("uncertainty", *(f"{100 * f:.0f} %" for f in FRACTIONS)),
-        tuple(rows),
-        "Percent of candidates whose decision, lesion or not at the threshold of the validation cases, is right.",
-        Curves(
-            "least uncertain candidates (%)",
-            "accuracy (%)",
-            {row[0]: ([100 * f for f in FRACTIONS], [float(cell.split()[0]) for cell in row[1:]]) for row in rows},
-        ),
-    )
-
-
-def counts(bench: Bench, seeds: Sequence[int]) -> Table:
-    """Ask whether the interval of the number of lesions holds the true number as often as it says."""
-    rows = []
-    for name, every in (
-        ("fitted", [_found(bench, heatmap(bench, s), "test", "fitted") for s in seeds]),
-        ("fitted, recalibrated", [_recalibrated(bench, heatmap(bench, s)) for s in seeds]),
-    ):
-        held, held_found, errors = [], [], []
-        for found in every:
-            existence, lesions = [c.existence for c in found], [len(c.truth_world) for c in found]
-            on = [len(match_points(c.centers_world, c.truth_world, bench.tolerance_mm).pairs) for c in found]
-            held.append(count_coverage(existence, lesions))
-            held_found.append(count_coverage(existence, on))
-            errors.append(statistics.mean(abs(float(e.sum()) - n) for e, n in zip(existence, lesions, strict=True)))
-        rows.append((name, _spread(held), _spread(held_found), f"{statistics.mean(errors):.2f}"))
-    return Table(
-        "counts",
-        "The number of lesions",
-        ("existence", "90 % interval holds it", "without lesions that no candidate is on", "mean error, lesions"),
-        tuple(rows),
-        "Percent of test cases. Numbers are whole, so an interval holds 90 % or more.",
-    )
-
-
 def transfer(bench: Bench, seeds: Sequence[int]) -> Table:
     """Learn masks of few patients, from a detection network and from scratch: the paper's Table 4."""
     everything = bench.cohort.split["train"]
@@ -329,43 +226,14 @@ def _segmenting(bench: Bench, seed: int, count: int, from_detection: bool) -> Ne
 
 
 def _segmented(bench: Bench, networks: Sequence[Network]) -> tuple[str, ...]:
-    dice = _spread([bench.detect(n, "test").overlap.dice for n in networks])
+    dice = spread([bench.detect(n, "test").overlap.dice for n in networks])
     return (dice, *_percent([by_components(bench, n) for n in networks])[:3])
 
 
-def _dropping(bench: Bench, seed: int) -> Network:
+def dropping(bench: Bench, seed: int) -> Network:
+    """Return the network with dropout that segments all patients."""
     cases = bench.cohort.split["train"]
     return Network(f"dropout-{seed}", cases, "segmentation", seed=seed, dropout=DROPOUT)
-
-
-def _recalibrated(bench: Bench, network: Network) -> list[CaseDetections]:
-    map_existence = fit_recalibration(*pooled_outcomes(bench.detect(network, "val").fitted, bench.tolerance_mm))
-    return [replace(c, existence=map_existence(c.existence)) for c in bench.detect(network, "test").fitted]
-
-
-def _found(bench: Bench, network: Network, part: str, kind: str) -> list[CaseDetections]:
-    """Return what a network finds, "fitted", "unfitted" or "sampled"."""
-    found: list[CaseDetections] = getattr(bench.detect(network, part), kind)
-    return found
-
-
-def _errors(bench: Bench, found: Sequence[CaseDetections]) -> tuple[float, float]:
-    return expected_calibration_error(*pooled_outcomes(found, bench.tolerance_mm))
-
-
-EXPERIMENTS = {
-    e.name: e
-    for e in (
-        Experiment("labels", lambda seeds: seeds * (len(OTHER_LABELS) + len(SIGMAS_VOX)), labels),
-        Experiment("jitter", lambda seeds: seeds * len(JITTERS_MM), jitter),
-        Experiment("patients", lambda seeds: seeds * (2 * len(PATIENTS) - 1), patients),
-        Experiment("annotation-time", lambda seeds: seeds * 2, annotation_time),
-        Experiment("calibration", lambda seeds: seeds, calibration),
-        Experiment("uncertainty", lambda seeds: 0, uncertainty),
-        Experiment("counts", lambda seeds: 0, counts),
-        Experiment("transfer", lambda seeds: seeds * 2 * len(SHARES), transfer),
-    )
-}
 
 
 def _figures(bench: Bench, found: Sequence[CaseDetections], threshold: float) -> Figures:
@@ -380,22 +248,11 @@ def _figures(bench: Bench, found: Sequence[CaseDetections], threshold: float) ->
 def _label_row(label: str, detection: str, figures: Sequence[Figures]) -> tuple[str, ...]:
     own = [[f.f1, f.precision, f.recall, *f.by_size, f.ece, f.mce] for f in figures]
     theirs = paper.DETECTION[label.split(",")[0], detection]
-    return (label, detection, *(_spread(column) for column in zip(*own, strict=True)), f"{theirs[0]}, {theirs[3]}")
+    return (label, detection, *(spread(column) for column in zip(*own, strict=True)), f"{theirs[0]}, {theirs[3]}")
 
 
 def _percent(figures: Sequence[Figures]) -> tuple[str, ...]:
-    return tuple(_spread([getattr(f, name) for f in figures]) for name in ("f1", "precision", "recall", "ece"))
-
-
-def _spread(values: Iterable[float]) -> str:
-    """Mean and standard deviation, percent."""
-    some = [100 * v for v in values]
-    return f"{statistics.mean(some):.1f}" + (f" ± {statistics.stdev(some):.1f}" if len(some) > 1 else "")
-
-
-def _means(rows: Iterable[Sequence[str]], column: int) -> list[float]:
-    """Numbers of a column, without their spread."""
-    return [float(row[column].split()[0]) for row in rows]
+    return tuple(spread([getattr(f, name) for f in figures]) for name in ("f1", "precision", "recall", "ece"))
 
 
 def _lesions(bench: Bench, cases: Iterable[str]) -> int:

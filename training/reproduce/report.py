@@ -12,10 +12,11 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 from napari_lesion_points.core.records import utc_now
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.workflow.report import versions
-from training.reproduce.experiments import Curves, Table
 from training.reproduce.networks import TOLERANCE_VOX
+from training.reproduce.tables import Curves, Table
 
-_COLORS = ("#0072b2", "#d55e00", "#009e73")
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#888888")
+_MANY = 30  # points of a line, which are not marked then
 
 
 def write_report(path: Path, tables: Sequence[Table], study: str, budget: str, seeds: int, command: str) -> None:
@@ -43,7 +44,7 @@ def _drawn(curves: Curves) -> str:
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     axes = figure.add_subplot()
     for (name, (x, y)), color in zip(curves.lines.items(), _COLORS, strict=False):
-        axes.plot(x, y, "o-", color=color, label=name, markersize=4)
+        axes.plot(x, y, "o-", color=color, label=name, markersize=4 if len(x) < _MANY else 0)
     axes.set_xlabel(curves.x, fontsize=9)
     axes.set_ylabel(curves.y, fontsize=9)
     axes.tick_params(labelsize=8)

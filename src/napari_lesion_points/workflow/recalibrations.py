@@ -91,12 +91,11 @@ def compare_recalibrations(
     if not all(0 < is_true[known].mean() < 1 for known, _ in splits):
         return (given,)
     found = [given]
-    methods: dict[str, Learn] = {"Platt": _platt, "isotonic": _isotonic, "beta": _beta}
-    for method, learn in methods.items():
+    for method, learn in METHODS.items():
         mapped = np.empty_like(existence)
         for known, new in splits:
             mapped[new] = learn(existence[known], is_true[known], existence[new])
-        found.append(calibration_figures(method, np.clip(mapped, 0, 1), is_true))
+        found.append(calibration_figures(method, mapped, is_true))
     return tuple(found)
 
 
@@ -105,14 +104,18 @@ def _platt(existence: Array, is_true: NDArray[np.bool_], new: Array) -> Array:
     from sklearn.linear_model import LogisticRegression
 
     before, after = (logit(np.clip(p, _NEAREST, 1 - _NEAREST))[:, None] for p in (existence, new))
-    return np.asarray(LogisticRegression().fit(before, is_true).predict_proba(after)[:, 1])
+    return np.asarray(LogisticRegression().fit(before, is_true).predict_proba(after)[:, 1].clip(0, 1))
 
 
 def _isotonic(existence: Array, is_true: NDArray[np.bool_], new: Array) -> Array:
     from sklearn.isotonic import IsotonicRegression
 
-    return np.asarray(IsotonicRegression(out_of_bounds="clip").fit(existence, is_true).predict(new))
+    return np.asarray(IsotonicRegression(out_of_bounds="clip").fit(existence, is_true).predict(new).clip(0, 1))
 
 
 def _beta(existence: Array, is_true: NDArray[np.bool_], new: Array) -> Array:
     return fit_recalibration(existence, is_true)(new)
+
+
+#: Ways to learn a map from candidates of known truth; Platt's and isotonic need scikit-learn.
+METHODS: dict[str, Learn] = {"Platt": _platt, "isotonic": _isotonic, "beta": _beta}

@@ -1,0 +1,47 @@
+"""The experiments by name, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from training.reproduce.experiments import (
+    JITTERS_MM,
+    OTHER_LABELS,
+    PATIENTS,
+    SHARES,
+    SIGMAS_VOX,
+    annotation_time,
+    jitter,
+    labels,
+    patients,
+    transfer,
+)
+from training.reproduce.judging import calibration, counts, matching, uncertainty
+from training.reproduce.networks import Bench
+from training.reproduce.tables import Table
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A table and how many networks it needs that no other experiment makes."""
+
+    name: str
+    networks: Callable[[int], int]
+    make: Callable[[Bench, Sequence[int]], Table]
+
+
+EXPERIMENTS = {
+    e.name: e
+    for e in (
+        Experiment("labels", lambda seeds: seeds * (len(OTHER_LABELS) + len(SIGMAS_VOX)), labels),
+        Experiment("jitter", lambda seeds: seeds * len(JITTERS_MM), jitter),
+        Experiment("patients", lambda seeds: seeds * (2 * len(PATIENTS) - 1), patients),
+        Experiment("annotation-time", lambda seeds: seeds * 2, annotation_time),
+        Experiment("matching", lambda seeds: 0, matching),
+        Experiment("calibration", lambda seeds: seeds, calibration),
+        Experiment("uncertainty", lambda seeds: 0, uncertainty),
+        Experiment("counts", lambda seeds: 0, counts),
+        Experiment("transfer", lambda seeds: seeds * 2 * len(SHARES), transfer),
+    )
+}
