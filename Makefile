@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 ARGS ?=
+TEXTS := src/napari_lesion_points/locale/napari_lesion_points.pot
 
 # The demo opens a window. On Linux without a display, or when told so, it leaves pictures of the window instead.
 ifneq ($(filter --headless,$(ARGS)),)
@@ -15,7 +16,7 @@ else
   DEMO := $(BIN)/lesion-points demo
 endif
 
-.PHONY: help install demo test bench lint format pins clean
+.PHONY: help install demo test bench lint format texts pins clean
 
 help:
 	@echo "make demo [ARGS=...]  simulate a study, train for two minutes, predict, compare with the truth, open the review"
@@ -23,6 +24,7 @@ help:
 	@echo "make bench [ARGS=...] measure against the alternatives; ARGS=learning for the trainings (over an hour)"
 	@echo "make lint             the first three of these"
 	@echo "make format           let ruff mend what it can"
+	@echo "make texts            renew the template of translations from the texts in the code"
 	@echo "make install          the virtual environment $(VENV), from constraints.txt (PYTHON=... names the Python to use)"
 	@echo "make pins             renew constraints.txt from $(VENV)"
 	@echo "make clean            remove $(VENV) and what the tools keep"
@@ -57,6 +59,12 @@ lint: install
 format: install
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+texts: install
+	@$(BIN)/pybabel -q extract --sort-by-file --add-location=file --add-comments=Translators: \
+	  --project=napari-lesion-points --version="$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+	  --header-comment="# Texts of the window. Renewed by make texts." -o $(VENV)/texts src/napari_lesion_points/ui
+	@sed '/^"POT-Creation-Date/d; /^"Generated-By/d' $(VENV)/texts > $(TEXTS) && rm $(VENV)/texts
 
 pins: install
 	@sed -n '/^#/p' constraints.txt > $(VENV)/pins

@@ -286,7 +286,7 @@ def follow() -> Figures:
         dock, controller = window.dock, window.dock.controller
         props.annotate(window)
         dock.show_tab("Train")
-        dock.train.unit.setCurrentText("epochs")
+        dock.train.unit.setCurrentIndex(dock.train.unit.findData("epochs"))
         dock.train.budget.setValue(EPOCHS)
         dock.train.start.click()
         staging.wait(lambda: not controller.state.job.running, props.TIMEOUT_S, "the first training")

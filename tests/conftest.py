@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from napari_lesion_points.core.heatmap import draw_gaussians
 from napari_lesion_points.core.records import LesionPoint
 from napari_lesion_points.store.points_file import write_points
 from napari_lesion_points.store.volumes import write_volume
+
+os.environ["LANGUAGE"] = "en"  # of which there is no catalogue: the tests compare texts
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -25,11 +25,13 @@ from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.navigation import Navigator
 from napari_lesion_points.ui.planes import ORIENTATIONS
 from napari_lesion_points.ui.screen import Screen, position
+from napari_lesion_points.ui.translation import _
+from napari_lesion_points.ui.vocabulary import ORIENTATION_WORDS, ORIGIN_WORDS, edit_words
 
 _TOOLS = (
-    ("add", "Add (2)", "A click adds a lesion; an existing point can be dragged"),
-    ("select", "Select (3)", "Click, box or drag points; Delete removes them"),
-    ("pan_zoom", "Pan (4)", "Move and zoom the image"),
+    ("add", _("Add (2)"), _("A click adds a lesion; an existing point can be dragged")),
+    ("select", _("Select (3)"), _("Click, box or drag points; Delete removes them")),
+    ("pan_zoom", _("Pan (4)"), _("Move and zoom the image")),
 )
 
 
@@ -42,7 +44,7 @@ class AnnotatePanel(Section):
         self._points: tuple[LesionPoint, ...] = ()
         self._case = ""
         self.views = {
-            name: button(name.capitalize(), partial(controller.set_orientation, name), "Next view: X", True)
+            name: button(ORIENTATION_WORDS[name], partial(controller.set_orientation, name), _("Next view: X"), True)
             for name in ORIENTATIONS
         }
         self.tools = {mode: button(text, partial(controller.set_tool, mode), tip, True) for mode, text, tip in _TOOLS}
@@ -53,10 +55,10 @@ class AnnotatePanel(Section):
                 group.addButton(member)
             self._groups.append(group)
         self.panes = button(
-            "Panes (V)", navigator.next_views, "Other planes beside the image, other sequences, none", True
+            _("Panes (V)"), navigator.next_views, _("Other planes beside the image, other sequences, none"), True
         )
         self.sequence = QComboBox()
-        self.sequence.setToolTip("Image sequence; next one: C")
+        self.sequence.setToolTip(_("Image sequence; next one: C"))
         self.sequence.setMinimumContentsLength(8)
         self.sequence.activated.connect(lambda index: controller.set_sequence(self.sequence.itemText(index)))
         self.margin = QDoubleSpinBox()
@@ -64,24 +66,24 @@ class AnnotatePanel(Section):
         self.margin.setDecimals(0)
         self.margin.setSuffix(" mm")
         self.margin.setPrefix("± ")
-        self.margin.setToolTip("Points this far before and behind the slice are shown too")
+        self.margin.setToolTip(_("Points this far before and behind the slice are shown too"))
         self.margin.valueChanged.connect(controller.set_margin)
         self.guard(self.sequence, self.margin)
-        self.propose = button("Propose lesions", jobs.propose, "Let a model find candidates, to accept or reject")
-        self.undo = button("Undo", controller.undo, "Ctrl+Z")
-        self.redo = button("Redo", controller.redo, "Ctrl+Shift+Z")
+        self.propose = button(_("Propose lesions"), jobs.propose, _("Let a model find candidates, to accept or reject"))
+        self.undo = button(_("Undo"), controller.undo, "Ctrl+Z")
+        self.redo = button(_("Redo"), controller.redo, "Ctrl+Shift+Z")
         self.delete = button(
-            "Delete", lambda: controller.delete_points(self.chosen()), "Delete the selected points (Delete)"
+            _("Delete"), lambda: controller.delete_points(self.chosen()), _("Delete the selected points (Delete)")
         )
         self.table = QTableWidget(0, 3)
-        self.table.setHorizontalHeaderLabels(["#", "World mm", "Origin"])
+        self.table.setHorizontalHeaderLabels(["#", _("World mm"), _("Origin")])
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(21)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.table.setMinimumHeight(90)
-        self.table.setToolTip("Click a point to go there")
+        self.table.setToolTip(_("Click a point to go there"))
         header = self.table.horizontalHeader()
         header.setMinimumSectionSize(24)
         for column, width in ((0, 34), (2, 76)):
@@ -92,12 +94,12 @@ class AnnotatePanel(Section):
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        grid.addWidget(QLabel("View"), 0, 0)
+        grid.addWidget(QLabel(_("View")), 0, 0)
         grid.addLayout(row(*self.views.values(), self.panes), 0, 1)
-        grid.addWidget(QLabel("Tool"), 1, 0)
+        grid.addWidget(QLabel(_("Tool")), 1, 0)
         grid.addLayout(row(*self.tools.values()), 1, 1)
-        grid.addWidget(QLabel("Image"), 2, 0)
-        grid.addLayout(row(self.sequence, QLabel("Points"), self.margin), 2, 1)
+        grid.addWidget(QLabel(_("Image")), 2, 0)
+        grid.addLayout(row(self.sequence, QLabel(_("Points")), self.margin), 2, 1)
         grid.setColumnStretch(1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
@@ -132,9 +134,9 @@ class AnnotatePanel(Section):
             self.margin.setValue(state.margin_mm)
         self.propose.setEnabled(screen.case_ready and not state.job.running)
         self.undo.setEnabled(bool(state.undo_label))
-        self.undo.setText(f"Undo {state.undo_label}".strip())
+        self.undo.setText(_("Undo {edit}").format(edit=edit_words(state.undo_label)).strip())
         self.redo.setEnabled(bool(state.redo_label))
-        self.redo.setText(f"Redo {state.redo_label}".strip())
+        self.redo.setText(_("Redo {edit}").format(edit=edit_words(state.redo_label)).strip())
         self.delete.setEnabled(bool(state.points))
         if state.points != self._points:
             added = len(state.points) == len(self._points) + 1
@@ -150,7 +152,7 @@ class AnnotatePanel(Section):
         self.table.clearSelection()
         self.table.setRowCount(len(self._points))
         for number, point in enumerate(self._points):
-            for column, text in enumerate((str(number + 1), position(point), str(point.origin))):
+            for column, text in enumerate((str(number + 1), position(point), ORIGIN_WORDS[point.origin])):
                 item = QTableWidgetItem(text)
                 if column == 0:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)

@@ -8,12 +8,14 @@ from qtpy import compat
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_lesion_points.ui.translation import _
+
 if TYPE_CHECKING:
     from napari import Viewer
 
     from napari_lesion_points.ui.panes import PanesPanel
 
-DOCK_NAME = "Views"
+DOCK_NAME = _("Views")
 
 #: napari's own docks at the left, by their object names.
 _NAPARI_DOCKS = ("layer list", "layer controls")
@@ -68,7 +70,7 @@ class Arrangement(QObject):
             (dock, dock.height()) for dock in window.findChildren(QDockWidget)
             if dock.objectName() in _NAPARI_DOCKS and not dock.isHidden()
         ]  # fmt: skip
-        for dock, _ in self._hidden:
+        for dock, __ in self._hidden:
             dock.hide()
         self._dock.show()
         if isinstance(window, QMainWindow):
@@ -80,7 +82,7 @@ class Arrangement(QObject):
         self._acting = True
         if self._dock is not None:
             self._dock.hide()
-        for dock, _ in self._hidden:
+        for dock, __ in self._hidden:
             dock.show()
         window = self._hidden[0][0].window() if self._hidden else None
         if isinstance(window, QMainWindow):

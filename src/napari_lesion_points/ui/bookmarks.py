@@ -14,6 +14,7 @@ from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui import canvas
 from napari_lesion_points.ui.planes import ORIENTATIONS
 from napari_lesion_points.ui.session import TABS
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -131,7 +132,7 @@ class Bookmarks:
 
     def _not_saved(self, why: str) -> None:
         self._known = None
-        self._controller.say(f"Where you are could not be stored: {why}", "warning")
+        self._controller.say(_("Where you are could not be stored: {why}").format(why=why), "warning")
 
     # going back ------------------------------------------------------------------------------------------------------
 
@@ -166,4 +167,4 @@ class Bookmarks:
             self._show_tab(place.tab)
         now = self.place()
         self._known = None if now is None else (study.database, study.reading, now)
-        controller.say(f"You stopped here: {place.case}.")
+        controller.say(_("You stopped here: {case}.").format(case=place.case))

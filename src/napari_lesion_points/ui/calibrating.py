@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_lesion_points.core.operating import Goal
+from napari_lesion_points.ui.translation import _
+from napari_lesion_points.ui.vocabulary import GOAL_WORDS
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 #: A wish is looked into when its number has rested for this long (ms).
 _SETTLE_MS = 300
+
+_LATER_TOO = _("It counts for later predictions, too.")
 
 
 class CalibrationDesk(QObject):
@@ -61,7 +65,7 @@ class CalibrationDesk(QObject):
         """Look at the verdicts anew."""
         study, model = self._controller.study, self._controller.state.model
         self.assessment = self.estimate = None
-        self.trouble = "" if study and model else "Open a study and choose a model."
+        self.trouble = "" if study and model else _("Open a study and choose a model.")
         self.answered.emit()
         if study is not None and model:
             self._ask(lambda: _assess(study, model), self._assessed)
@@ -80,7 +84,7 @@ class CalibrationDesk(QObject):
         found = self.assessment
         if found is not None:
             self._decide(
-                lambda study, card: recalibrate(study, card, found), "Existence is recalibrated on this study."
+                lambda study, card: recalibrate(study, card, found), _("Existence is recalibrated on this study.")
             )
 
     def use_threshold(self) -> None:
@@ -90,14 +94,16 @@ class CalibrationDesk(QObject):
         wanted = self.estimate
         if wanted is not None:
             self._controller.set_threshold(wanted.point.threshold)
-            text = f"The operating threshold is {wanted.point.threshold:.2f}, for {wanted.goal} {wanted.wished:.2f}."
+            text = _("The operating threshold is {threshold:.2f}, for {goal} {wished:.2f}.").format(
+                threshold=wanted.point.threshold, goal=GOAL_WORDS[wanted.goal], wished=wanted.wished
+            )
             self._decide(lambda study, card: set_threshold(study, card, wanted), text)
 
     def use_models_own(self) -> None:
         """Take recalibration and threshold back."""
         from napari_lesion_points.workflow.study_calibration import use_models_own
 
-        self._decide(use_models_own, "Existence and threshold are the model's own again.")
+        self._decide(use_models_own, _("Existence and threshold are the model's own again."))
 
     def _assessed(self, found: Assessment) -> None:
         self.assessment = found
@@ -119,13 +125,13 @@ class CalibrationDesk(QObject):
         if study is None:
             return
 
-        def done(_: object) -> None:
+        def done(__: object) -> None:
             if self._controller.closed or self._controller.study is not study:
                 return  # it is kept; another study shows nothing of it
             self._jobs.list_models()
             self._controller.refresh()
             self._review.rebuild()
-            self._controller.say(f"{text} It counts for later predictions, too.")
+            self._controller.say(f"{text} {_LATER_TOO}")
             self.assess()
 
         def failed(why: str) -> None:

@@ -10,8 +10,10 @@ from napari_lesion_points.ui.calibrating import CalibrationDesk
 from napari_lesion_points.ui.controls import Section, button, row, wrapped
 from napari_lesion_points.ui.reliability_plot import ReliabilityPlot
 from napari_lesion_points.ui.screen import Screen
+from napari_lesion_points.ui.translation import _
+from napari_lesion_points.ui.vocabulary import GOAL_WORDS
 
-_TITLE = "Calibration on this study"
+_TITLE = _("Calibration on this study")
 
 
 class CalibrationPart(Section):
@@ -21,28 +23,29 @@ class CalibrationPart(Section):
         super().__init__()
         self._desk = desk
         self._looked_at: object = None
-        self.fold = button(f"▸ {_TITLE}", self._fold, "What your verdicts say of this model's existence")
+        self.fold = button(f"▸ {_TITLE}", self._fold, _("What your verdicts say of this model's existence"))
         self.fold.setStyleSheet("text-align: left; font-weight: bold;")
         self.plot = ReliabilityPlot()
         self.words = wrapped()
         self.recalibrate = button(
-            "Recalibrate", desk.recalibrate,
-            "Let existence be what your verdicts say (dashed), in this study: for the candidates there are and for "
-            "later predictions. Can be taken back",
+            _("Recalibrate"), desk.recalibrate,
+            _("Let existence be what your verdicts say (dashed), in this study: for the candidates there are and for "
+              "later predictions. Can be taken back"),
         )  # fmt: skip
-        self.own = button("Model's own again", desk.use_models_own, "Take recalibration and threshold back")
+        self.own = button(_("Model's own again"), desk.use_models_own, _("Take recalibration and threshold back"))
         self.goal = QComboBox()
-        self.goal.addItems([str(goal) for goal in Goal])
-        self.goal.setToolTip("sensitivity: the share of the lesions that are shown; precision: of what is shown")
-        self.goal.currentTextChanged.connect(lambda _: self._wish())
+        for goal, word in GOAL_WORDS.items():
+            self.goal.addItem(word, str(goal))
+        self.goal.setToolTip(_("sensitivity: the share of the lesions that are shown; precision: of what is shown"))
+        self.goal.currentTextChanged.connect(lambda __: self._wish())
         self.wished = QDoubleSpinBox()
         self.wished.setRange(0.05, 1.0)
         self.wished.setSingleStep(0.05)
         self.wished.setValue(0.9)
         self.wished.setFixedWidth(64)
-        self.wished.valueChanged.connect(lambda _: self._wish())
+        self.wished.valueChanged.connect(lambda __: self._wish())
         self.guard(self.goal, self.wished)
-        self.use = button("Use", desk.use_threshold, "Make it the operating threshold of this study, and show it")
+        self.use = button(_("Use"), desk.use_threshold, _("Make it the operating threshold of this study, and show it"))
         self.expected = wrapped()
         self.body = QWidget()
         inner = QVBoxLayout(self.body)
@@ -50,7 +53,7 @@ class CalibrationPart(Section):
         inner.setSpacing(4)
         inner.addWidget(self.plot)
         inner.addLayout(row(self.recalibrate, self.own))
-        inner.addLayout(row(QLabel("Threshold for"), self.goal, self.wished, self.use))
+        inner.addLayout(row(QLabel(_("Threshold for")), self.goal, self.wished, self.use))
         inner.addWidget(self.expected)
         inner.addWidget(self.words)
         self.body.hide()
@@ -77,13 +80,13 @@ class CalibrationPart(Section):
         """Draw what the desk knows."""
         found, wanted = self._desk.assessment, self._desk.estimate
         self.plot.show_assessment(found)
-        self.words.setText(self._desk.trouble or (found.words if found else "Looking at the verdicts …"))
+        self.words.setText(self._desk.trouble or (found.words if found else _("Looking at the verdicts …")))
         self.recalibrate.setEnabled(found is not None and found.can_recalibrate)
         self.own.setEnabled(found is not None and found.holds_something)
         for member in (self.goal, self.wished):
             member.setEnabled(found is not None and found.recalibration is not None)
         self.use.setEnabled(wanted is not None)
-        self.use.setText(f"Use {wanted.point.threshold:.2f}" if wanted else "Use")
+        self.use.setText(_("Use {threshold:.2f}").format(threshold=wanted.point.threshold) if wanted else _("Use"))
         self.expected.setText(wanted.words if wanted else "")
 
     @property
@@ -110,4 +113,4 @@ class CalibrationPart(Section):
             area.ensureWidgetVisible(self.fold, 0, 0)
 
     def _wish(self) -> None:
-        self._desk.wish(Goal(self.goal.currentText()), self.wished.value())
+        self._desk.wish(Goal(self.goal.currentData()), self.wished.value())

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QLabel, QL
 from napari_lesion_points.core.records import LesionPoint
 from napari_lesion_points.ui.controls import ExistenceSlider, Section, row
 from napari_lesion_points.ui.listing import COLUMNS, WORDS, Listing, Row
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari_lesion_points.ui.controller import Controller
@@ -59,7 +60,9 @@ class CandidateModel(QAbstractTableModel):
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return COLUMNS[section].title
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
-            return f"{COLUMNS[section].tip}. A click sorts by it, another one the other way round"
+            return _("{meaning}. A click sorts by it, another one the other way round").format(
+                meaning=COLUMNS[section].tip
+            )
         return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
@@ -115,7 +118,7 @@ class CandidatesPanel(Section):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys stay those of the review
-        self.table.setToolTip("Click a candidate to review it")
+        self.table.setToolTip(_("Click a candidate to review it"))
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(21)
         header = self.table.horizontalHeader()
@@ -130,21 +133,21 @@ class CandidatesPanel(Section):
                 self.table.setColumnWidth(column, _WIDTHS[column])
         self.table.clicked.connect(lambda index: desk.go_to(self.model.candidate(index.row()).id))
         self.text = QLineEdit()
-        self.text.setPlaceholderText("Filter by case, verdict, reader …")
+        self.text.setPlaceholderText(_("Filter by case, verdict, reader …"))
         self.text.setClearButtonEnabled(True)
-        self.text.setToolTip("Rows with all of these words; Enter or Esc gives the keys back to the review")
+        self.text.setToolTip(_("Rows with all of these words; Enter or Esc gives the keys back to the review"))
         self.text.textChanged.connect(lambda text: self._choose(text=text))
         self.text.installEventFilter(self)
         self.verdict = QComboBox()
-        self.verdict.addItem("All verdicts", None)
+        self.verdict.addItem(_("All verdicts"), None)
         for verdict, word in WORDS.items():
             self.verdict.addItem(word, verdict)
         self.verdict.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.verdict.setToolTip("Only candidates with this verdict")
+        self.verdict.setToolTip(_("Only candidates with this verdict"))
         self.verdict.activated.connect(lambda index: self._choose(verdict=self.verdict.itemData(index)))
         self.existence = ExistenceSlider()
         self.existence.moved.connect(controller.set_threshold)
-        self.existence.moved.connect(lambda _: desk.threshold_changed())
+        self.existence.moved.connect(lambda __: desk.threshold_changed())
         self.guard(self.existence.number, self.existence.slider)
         self.count = QLabel()
         top = row(self.text, self.verdict, self.existence, self.count, spacing=8)
@@ -195,4 +198,4 @@ class CandidatesPanel(Section):
         elif [index.row() for index in self.table.selectionModel().selectedRows()] != [number]:
             self.table.selectRow(number)
             self.table.scrollTo(self.model.index(number, 0))
-        self.count.setText(f"{self.model.rowCount()} of {len(self.model.points)}")
+        self.count.setText(_("{count} of {total}").format(count=self.model.rowCount(), total=len(self.model.points)))

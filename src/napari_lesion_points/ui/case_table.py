@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.ui.colors import tint_of
+from napari_lesion_points.ui.translation import _
 from napari_lesion_points.ui.worklist import Choice, Column, cells, tip
 
 if TYPE_CHECKING:
@@ -18,12 +19,20 @@ if TYPE_CHECKING:
 _COLUMNS = tuple(Column)
 _MARKS = {CaseState.NEW: "○ ", CaseState.IN_PROGRESS: "◐ ", CaseState.DONE: "● "}
 _TINTS = {CaseState.IN_PROGRESS: "warning", CaseState.DONE: "done"}
+_TITLES = {
+    Column.CASE: _("Case"),
+    Column.STATE: _("State"),
+    Column.POINTS: _("Points"),
+    Column.REVIEWED: _("Reviewed"),
+    # Translators: by how many lesions a review is expected to change the count; there is little room
+    Column.BENEFIT: _("Gain"),
+}
 _TIPS = {
-    Column.CASE: "A pen marks a case with a note",
-    Column.STATE: "New, in progress or done",
-    Column.POINTS: "Lesions that readers marked",
-    Column.REVIEWED: "Candidates accepted, rejected or moved, of all that a model proposed",
-    Column.BENEFIT: "By how many lesions the review of the other candidates is expected to change the count",
+    Column.CASE: _("A pen marks a case with a note"),
+    Column.STATE: _("New, in progress or done"),
+    Column.POINTS: _("Lesions that readers marked"),
+    Column.REVIEWED: _("Candidates accepted, rejected or moved, of all that a model proposed"),
+    Column.BENEFIT: _("By how many lesions the review of the other candidates is expected to change the count"),
 }
 _WIDTHS = {Column.STATE: 114, Column.POINTS: 50, Column.REVIEWED: 70, Column.BENEFIT: 50}
 _Index = QModelIndex | QPersistentModelIndex
@@ -77,9 +86,9 @@ class CaseModel(QAbstractTableModel):
         if orientation is not Qt.Orientation.Horizontal:
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return str(_COLUMNS[section])
+            return _TITLES[_COLUMNS[section]]
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{_TIPS[_COLUMNS[section]]}. Click to sort"
+            return _("{meaning}. Click to sort").format(meaning=_TIPS[_COLUMNS[section]])
         return None
 
 
@@ -120,7 +129,7 @@ class CaseTable(QTableView):
             header.resizeSection(_COLUMNS.index(column), width)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.sectionClicked.connect(lambda section: self.sorting.emit(_COLUMNS[section]))
-        self.selectionModel().currentRowChanged.connect(lambda index, _: self._choose(index))
+        self.selectionModel().currentRowChanged.connect(lambda index, __: self._choose(index))
         self.clicked.connect(self._choose)
 
     def show_cases(self, rows: tuple[CaseSummary, ...], current: int, choice: Choice) -> None:

@@ -24,8 +24,18 @@ from napari_lesion_points.ui.case_table import CaseTable
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import ElidedLabel, button, row
 from napari_lesion_points.ui.screen import Screen
+from napari_lesion_points.ui.translation import _
 from napari_lesion_points.ui.worklist import Show
 from napari_lesion_points.ui.worklist_desk import WorklistDesk
+
+_SHOWN = {
+    # Translators: which cases are listed
+    Show.ALL: _("all cases"),
+    Show.NEW: _("new"),
+    Show.IN_PROGRESS: _("in progress"),
+    Show.DONE: _("done"),
+    Show.TO_REVIEW: _("to review"),
+}
 
 
 class CasesPanel(QWidget):
@@ -35,72 +45,77 @@ class CasesPanel(QWidget):
         super().__init__()
         self._controller = controller
         self._worklist = worklist
-        self.open_button = QPushButton("Open study…")
+        self.open_button = QPushButton(_("Open study…"))
         self.open_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         menu = QMenu(self.open_button)
-        menu.addAction("Folder or BIDS dataset…", self.ask_folder)
-        menu.addAction("Images of one case…", self.ask_images)
+        menu.addAction(_("Folder or BIDS dataset…"), self.ask_folder)
+        menu.addAction(_("Images of one case…"), self.ask_images)
         self.open_button.setMenu(menu)
         self.open_button.setFixedWidth(120)
         self.help = QPushButton("?")
         self.help.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.help.setToolTip("All keys (?)")
+        self.help.setToolTip(_("All keys (?)"))
         self.help.setFixedWidth(28)
         self.title = ElidedLabel()
         self.title.setStyleSheet("font-weight: bold;")
         self.store = ElidedLabel()
-        self.store_button = button("Store…", self.ask_store, "Keep points, models and heatmaps in another folder")
+        self.store_button = button(_("Store…"), self.ask_store, _("Keep points, models and heatmaps in another folder"))
         self.store_button.setFixedWidth(64)
         self.reader = QLineEdit()
-        self.reader.setPlaceholderText("reader")
-        self.reader.setToolTip("Who reads: written into every point")
+        self.reader.setPlaceholderText(_("reader"))
+        self.reader.setToolTip(_("Who reads: written into every point"))
         self.reader.setMaximumWidth(90)
         self.reader.editingFinished.connect(self._reader_edited)
-        self.blind = QCheckBox("Blind")
-        self.blind.setToolTip("See and make only points and verdicts of your own; candidates without those of others")
+        self.blind = QCheckBox(_("Blind"))
+        self.blind.setToolTip(
+            _("See and make only points and verdicts of your own; candidates without those of others")
+        )
         self.blind.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.blind.clicked.connect(lambda checked: controller.reopen(blind=checked))
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search")
-        self.search.setToolTip("Words in a case's name or note (Shift+S); Enter opens the first case found")
+        self.search.setPlaceholderText(_("Search"))
+        self.search.setToolTip(_("Words in a case's name or note (Shift+S); Enter opens the first case found"))
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(lambda text: worklist.choose(search=text))
         self.search.returnPressed.connect(self._open_first)
         self.search.installEventFilter(self)
         self.show_only = QComboBox()
-        self.show_only.addItems([str(show) for show in Show])
-        self.show_only.setToolTip("Which cases are listed; to review: with candidates that are not decided")
+        for show, words in _SHOWN.items():
+            self.show_only.addItem(words, str(show))
+        self.show_only.setToolTip(_("Which cases are listed; to review: with candidates that are not decided"))
         self.show_only.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.show_only.textActivated.connect(lambda text: worklist.choose(show=Show(text)))
+        self.show_only.activated.connect(lambda index: worklist.choose(show=Show(self.show_only.itemData(index))))
         self.table = CaseTable()
         self.table.chosen.connect(controller.select_case)
         self.table.sorting.connect(worklist.sort)
         self.progress = ElidedLabel()
-        self.previous = button("◀", worklist.previous, "Previous case of the list (Page Up)")
-        self.next = button("▶", worklist.next, "Next case of the list (Page Down)")
+        self.previous = button("◀", worklist.previous, _("Previous case of the list (Page Up)"))
+        self.next = button("▶", worklist.next, _("Next case of the list (Page Down)"))
         for member in (self.previous, self.next):
             member.setFixedWidth(32)
         self.to_read = button(
-            "Next to read", worklist.next_to_read,
-            "The case of this study to read next: by expected benefit, or by chance if you did so last.\n"
-            "Expected benefit: by how many lesions the review of its candidates changes the count.",
+            _("Next to read"), worklist.next_to_read,
+            _("The case of this study to read next: by expected benefit, or by chance if you did so last.\n"
+              "Expected benefit: by how many lesions the review of its candidates changes the count."),
         )  # fmt: skip
         self.ways = QPushButton()
-        self.ways.setToolTip("How to go on: by expected benefit, or by chance")
+        self.ways.setToolTip(_("How to go on: by expected benefit, or by chance"))
         self.ways.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.ways.setFixedWidth(24)
         menu = QMenu(self.ways)
-        menu.addAction("By expected benefit\tCtrl+PgDown", worklist.next_by_benefit)
-        menu.addAction("By chance, for an unbiased set\tShift+PgDown", worklist.next_by_chance)
+        menu.addAction(_("By expected benefit") + "\tCtrl+PgDown", worklist.next_by_benefit)
+        menu.addAction(_("By chance, for an unbiased set") + "\tShift+PgDown", worklist.next_by_chance)
         self.ways.setMenu(menu)
-        self.done = button("Done", lambda: worklist.mark(CaseState.DONE), "This case has been read")
+        self.done = button(_("Done"), lambda: worklist.mark(CaseState.DONE), _("This case has been read"))
         self.empty = button(
-            "No lesions", lambda: worklist.mark(CaseState.DONE), "Read, and there is none: training uses that too"
+            _("No lesions"), lambda: worklist.mark(CaseState.DONE), _("Read, and there is none: training uses that too")
         )
-        self.reopen = button("Reopen", lambda: worklist.mark(CaseState.IN_PROGRESS), "Set the case in progress again")
+        self.reopen = button(
+            _("Reopen"), lambda: worklist.mark(CaseState.IN_PROGRESS), _("Set the case in progress again")
+        )
         self.note = QLineEdit()
-        self.note.setPlaceholderText("Note on this case")
-        self.note.setToolTip("Kept with the case, stored by itself (Shift+N); Enter goes back to the list")
+        self.note.setPlaceholderText(_("Note on this case"))
+        self.note.setToolTip(_("Kept with the case, stored by itself (Shift+N); Enter goes back to the list"))
         self.note.textEdited.connect(worklist.type_note)
         self.note.editingFinished.connect(worklist.save_note)
         self.note.returnPressed.connect(self.table.setFocus)
@@ -110,7 +125,7 @@ class CasesPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addLayout(row(self.open_button, self.title, self.help))
-        layout.addLayout(row(self.store, self.store_button, QLabel("Reader"), self.reader, self.blind))
+        layout.addLayout(row(self.store, self.store_button, QLabel(_("Reader")), self.reader, self.blind))
         find = row(self.search, self.show_only)
         find.setStretch(0, 1)
         layout.addLayout(find)
@@ -125,7 +140,9 @@ class CasesPanel(QWidget):
         """Draw the state."""
         state = screen.state
         self.title.set_full(screen.study_title, state.root)
-        self.store.set_full(f"Store: {state.store}" if state.store else "Store: –", state.store)
+        self.store.set_full(
+            _("Store: {folder}").format(folder=state.store) if state.store else _("Store: –"), state.store
+        )
         self.store_button.setEnabled(bool(state.root))
         self.reader.setEnabled(bool(state.root))
         self.blind.setEnabled(bool(state.root))
@@ -137,7 +154,7 @@ class CasesPanel(QWidget):
         with QSignalBlocker(self.search):
             if self.search.text() != state.choice.search:
                 self.search.setText(state.choice.search)
-        self.show_only.setCurrentText(str(state.choice.show))
+        self.show_only.setCurrentIndex(self.show_only.findData(str(state.choice.show)))
         for member in (self.to_read, self.ways):
             member.setEnabled(bool(state.root))
         self.note.setEnabled(bool(state.wanted))
@@ -171,13 +188,13 @@ class CasesPanel(QWidget):
 
     def ask_folder(self) -> None:
         """Ask for a study folder and open it."""
-        chosen = QFileDialog.getExistingDirectory(self, "Open a BIDS dataset or a folder of cases")
+        chosen = QFileDialog.getExistingDirectory(self, _("Open a BIDS dataset or a folder of cases"))
         if chosen:
             self._open(Path(chosen))
 
     def ask_images(self) -> None:
         """Ask for image files and open them as a study of one case, each file a sequence."""
-        chosen, _ = QFileDialog.getOpenFileNames(self, "Open the images of one case", "", "NIfTI (*.nii *.nii.gz)")
+        chosen, __ = QFileDialog.getOpenFileNames(self, _("Open the images of one case"), "", "NIfTI (*.nii *.nii.gz)")
         images = [Path(name) for name in chosen]
         if len(images) == 1:
             self._open(images[0])
@@ -186,7 +203,7 @@ class CasesPanel(QWidget):
 
     def ask_store(self) -> None:
         """Ask for another store folder, and open the study with it."""
-        chosen = QFileDialog.getExistingDirectory(self, "Folder for points, models and heatmaps")
+        chosen = QFileDialog.getExistingDirectory(self, _("Folder for points, models and heatmaps"))
         if chosen:
             self._controller.reopen(store=Path(chosen))
 
@@ -198,7 +215,7 @@ class CasesPanel(QWidget):
             if "--store" not in why:
                 return
             chosen = QFileDialog.getExistingDirectory(
-                self, "The study cannot be written to. Where shall the points be kept?"
+                self, _("The study cannot be written to. Where shall the points be kept?")
             )
             if chosen:
                 self._controller.open_study(root, Path(chosen), reader, images=images)

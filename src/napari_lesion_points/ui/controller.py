@@ -25,7 +25,9 @@ from napari_lesion_points.ui.scene import Scene
 from napari_lesion_points.ui.screen import Screen, following_case, resolve
 from napari_lesion_points.ui.session import Notice, State
 from napari_lesion_points.ui.summaries import Summaries, Survey, open_study, survey
+from napari_lesion_points.ui.translation import _
 from napari_lesion_points.ui.undo import UndoStack
+from napari_lesion_points.ui.vocabulary import edit_words
 from napari_lesion_points.ui.worker import Task, Workers
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.layers import DisplayedCase
 
 _LOG = logging.getLogger(__name__)
+
+#: What is said of an edit on the image, by its label.
+_STORED = {"add": _("Added, stored."), "move": _("Moved, stored."), "delete": _("Deleted, stored.")}
 
 
 class Controller(QObject):
@@ -115,7 +120,7 @@ class Controller(QObject):
 
         if self._opening is not None:
             self._opening.forget()
-        self.say(f"Opening {root.name} …")
+        self.say(_("Opening {study} …").format(study=root.name))
         self._opening = self.workers.start(
             open_study, root, store, reader or preferences().reader, images, blind,
             returned=lambda found: self.use_study(found, case), failed=refused,
@@ -227,8 +232,8 @@ class Controller(QObject):
         case = loaded.shown.case
         other = next((layer.name for layer in self.viewer.layers if layer.ndim > 3), None)
         if other is not None:
-            why = f"The viewer holds a layer with more than 3 axes, {other!r}. Remove it and choose the case again."
-            self._cannot_show(case, why)
+            why = _("The viewer holds a layer with more than 3 axes, {layer!r}. Remove it and choose the case again.")
+            self._cannot_show(case, why.format(layer=other))
             return
         try:
             points, candidates = self.study.annotations(case), self.study.candidates(case)
@@ -378,19 +383,19 @@ class Controller(QObject):
         study = self._open()
         study.apply(change)
         self._undo.push(change)
-        words = {"add": "Added", "move": "Moved", "delete": "Deleted"}.get(change.label, change.label.capitalize())
-        self.refresh(change.case, notice=Notice(f"{words}, stored."))
+        said = _STORED.get(change.label) or _("{edit}, stored.").format(edit=edit_words(change.label).capitalize())
+        self.refresh(change.case, notice=Notice(said))
         return self.state.points
 
     def undo(self) -> None:
         """Take back the newest edit."""
-        self._walk(self._undo.undo, "Undone", "Nothing to undo.")
+        self._walk(self._undo.undo, _("Undone: {edit}."), _("Nothing to undo."))
 
     def redo(self) -> None:
         """Do the last undone edit again."""
-        self._walk(self._undo.redo, "Redone", "Nothing to redo.")
+        self._walk(self._undo.redo, _("Redone: {edit}."), _("Nothing to redo."))
 
-    def _walk(self, step: Any, word: str, nothing: str) -> None:
+    def _walk(self, step: Any, done: str, nothing: str) -> None:
         try:
             change = step(self._open().apply)
         except LesionPointsError as error:
@@ -399,10 +404,10 @@ class Controller(QObject):
         if change is None:
             self.say(nothing)
             return
-        self.show_stored(
-            f"{word}: {change.label}." + (f" That was in {change.case}." if change.case != self.state.shown else ""),
-            case=change.case,
-        )
+        said = [done.format(edit=edit_words(change.label))]
+        if change.case != self.state.shown:
+            said.append(_("That was in {case}.").format(case=change.case))
+        self.show_stored(" ".join(said), case=change.case)
         self.walked.emit(change)
         self.select_case(change.case)
 
@@ -411,7 +416,7 @@ class Controller(QObject):
         try:
             self._open().apply(change)
         except LesionPointsError as error:
-            self.say(f"Not stored: {error}", "error")
+            self.say(_("Not stored: {error}").format(error=error), "error")
             return False
         self._undo.push(change)
         self.show_stored(text, case=change.case)
@@ -430,7 +435,7 @@ class Controller(QObject):
 
     def _open(self) -> Study:
         if self.study is None:
-            raise LesionPointsError("No study is open.")
+            raise LesionPointsError(_("No study is open."))
         return self.study
 
     def close(self) -> None:

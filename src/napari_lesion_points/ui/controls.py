@@ -10,11 +10,13 @@ from qtpy.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QPushBut
 
 from napari_lesion_points.ui.colors import tinted
 from napari_lesion_points.ui.session import Notice
+from napari_lesion_points.ui.translation import _
 
 #: Steps of the existence slider: hundredths, as fine as its label.
 _STEPS = 100
 
-_NOTICE_WORDS = {"info": "", "warning": "Note: ", "error": "Error: "}
+#: A message by its level.
+_NOTICES = {"info": "{text}", "warning": _("Note: {text}"), "error": _("Error: {text}")}
 
 
 def button(text: str, clicked: Callable[[], None], tip: str = "", checkable: bool = False) -> QPushButton:
@@ -23,7 +25,7 @@ def button(text: str, clicked: Callable[[], None], tip: str = "", checkable: boo
     made.setToolTip(tip)
     made.setCheckable(checkable)
     made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    made.clicked.connect(lambda _=False: clicked())
+    made.clicked.connect(lambda __=False: clicked())
     return made
 
 
@@ -55,9 +57,11 @@ def wrapped(text: str = "") -> QLabel:
 def legend() -> QLabel:
     """Make the legend of the markers in the image."""
     label = wrapped(
-        "○ waiting  □ unsure  ★ accepted  ◆ moved  ✕ rejected\n"
-        "Colour and number: existence, as in the colour bar.\n"
-        "○ cyan: a lesion, placed or accepted by a reader."
+        _(
+            "○ waiting  □ unsure  ★ accepted  ◆ moved  ✕ rejected\n"
+            "Colour and number: existence, as in the colour bar.\n"
+            "○ cyan: a lesion, placed or accepted by a reader."
+        )
     )
     label.setObjectName("legend")
     tinted(label, "color: {muted};")
@@ -106,9 +110,9 @@ class ExistenceSlider(QWidget):
         self.number.setSingleStep(0.05)
         self.number.setFixedWidth(64)
         self.number.setKeyboardTracking(False)  # or the first digit typed would be shown as a whole number already
-        tip = "Candidates below this existence probability are hidden. Filters at once; nothing is fitted again."
+        tip = _("Candidates below this existence probability are hidden. Filters at once; nothing is fitted again.")
         self.setToolTip(tip)
-        layout = row(QLabel("Existence ≥"), self.slider, self.number)
+        layout = row(QLabel(_("Existence ≥")), self.slider, self.number)
         self.setLayout(layout)
         self.slider.valueChanged.connect(lambda value: self.moved.emit(value / _STEPS))
         self.number.valueChanged.connect(lambda value: self.moved.emit(float(value)))
@@ -138,7 +142,7 @@ class MessageLine(QFrame):
 
     def show_notice(self, notice: Notice, hint: str) -> None:
         """Show a message, or the hint when there is none."""
-        text = _NOTICE_WORDS[notice.level] + notice.text if notice.text else hint
+        text = _NOTICES[notice.level].format(text=notice.text) if notice.text else hint
         if text != self.label.text():
             self.label.setText(text)
             self.label.setToolTip(text)

@@ -10,6 +10,7 @@ from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.colors import tint_of
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def load_matplotlib() -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")
-    figure.add_subplot().set_xlabel("minutes")
+    figure.add_subplot().set_xlabel(_("minutes"))
     FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
 
 
@@ -36,7 +37,7 @@ class TrainingCurves(QWidget):
         super().__init__()
         self.loss: list[tuple[float, float]] = []
         self.validation: list[tuple[float, float, float]] = []
-        self.validated_on = "validation"
+        self.validated_on = _("validation")
         self._canvas: Any = None
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
@@ -55,7 +56,7 @@ class TrainingCurves(QWidget):
             self.loss.append((event.minutes, event.loss))
         else:
             self.validation.append((event.minutes, event.f1, event.ece))
-            self.validated_on = "on training cases" if event.on_training_cases else "validation"
+            self.validated_on = _("on training cases") if event.on_training_cases else _("validation")
         self._draw_soon()
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 (Qt's name)
@@ -92,8 +93,8 @@ class TrainingCurves(QWidget):
             for entry in legend.get_texts():
                 entry.set_color(text)
         right.set_ylim(0, 1)
-        left.set_xlabel("minutes", fontsize=7, color=text)
-        left.set_ylabel("loss", fontsize=7, color=tint.loss)
+        left.set_xlabel(_("minutes"), fontsize=7, color=text)
+        left.set_ylabel(_("loss"), fontsize=7, color=tint.loss)
         right.set_ylabel(self.validated_on, fontsize=7, color=tint.figure)
         for axes in (left, right):
             axes.set_facecolor("none")

@@ -36,6 +36,7 @@ from napari_lesion_points.ui.segment_panel import SegmentPanel
 from napari_lesion_points.ui.session import TABS
 from napari_lesion_points.ui.train_panel import TrainPanel
 from napari_lesion_points.ui.views import Views
+from napari_lesion_points.ui.vocabulary import TAB_WORDS
 from napari_lesion_points.ui.worklist_desk import WorklistDesk
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class LesionPointsDock(QWidget):
             area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
             area.setFrameShape(QScrollArea.Shape.NoFrame)
             area.setWidget(panel)
-            self.tabs.addTab(area, name)
+            self.tabs.addTab(area, TAB_WORDS[name])
         self.tabs.currentChanged.connect(self._tab_chosen)
         splitter = QSplitter(Qt.Orientation.Vertical)
         splitter.addWidget(self.cases)
@@ -110,7 +111,7 @@ class LesionPointsDock(QWidget):
             self.controller, self.desk, self.readers_desk, self.painting, self.views.navigator, self.worklist, self
         )
         self.key_sheet = KeySheet(self, self.keys.in_words())
-        self.cases.help.clicked.connect(lambda _=False: self.key_sheet.toggle())
+        self.cases.help.clicked.connect(lambda __=False: self.key_sheet.toggle())
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.bookmarks = Bookmarks(self.controller, self.desk, self.show_tab)
@@ -127,7 +128,7 @@ class LesionPointsDock(QWidget):
         )  # fmt: skip
         self.close_session = partial(_end, self.controller, parts)
         # Not a method: Qt calls none of an object that is being destroyed.
-        self.destroyed.connect(lambda _=None, end=self.close_session: end())
+        self.destroyed.connect(lambda __=None, end=self.close_session: end())
         application, itself = QApplication.instance(), weakref.ref(self)
         if application is not None:
             application.aboutToQuit.connect(lambda: _end_of(itself()))
@@ -174,7 +175,7 @@ class LesionPointsDock(QWidget):
             if not self.controller.state.devices:
                 self.jobs.list_devices()
 
-    def _show(self, _: Screen) -> None:
+    def _show(self, __: Screen) -> None:
         screen = self.controller.screen  # not the one announced: whoever heard of it before may have changed more
         self.cases.show_screen(screen)
         self._panels[TABS.index(screen.state.tab)].show_screen(screen)

@@ -8,6 +8,8 @@ from qtpy import compat
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow
 
+from napari_lesion_points.ui.translation import _
+
 if TYPE_CHECKING:
     from napari import Viewer
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from napari_lesion_points.ui.controller import Controller
     from napari_lesion_points.ui.screen import Screen
 
-DOCK_NAME = "Candidates"
+DOCK_NAME = _("Candidates")
 
 
 class Drawer(QObject):
@@ -54,7 +56,7 @@ class Drawer(QObject):
             self._give_back_corner(dock)
             self._viewer.window.remove_dock_widget(dock)
 
-    def _on_changed(self, _: Screen) -> None:
+    def _on_changed(self, __: Screen) -> None:
         screen = self._controller.screen  # not the one announced: whoever heard of it before may have changed more
         if screen.listing != self.visible:
             (self._show if screen.listing else self._hide)()

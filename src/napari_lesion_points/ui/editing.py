@@ -14,6 +14,7 @@ import numpy as np
 from napari_lesion_points.core.records import Change, LesionPoint
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui import layers
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -31,7 +32,7 @@ _GRAB_PIXELS = 8.0
 _LEFT = 1
 
 #: In 3D a place on the screen is a line through the image.
-FLAT_ONLY = "Switch back to the 2D view to place points."
+FLAT_ONLY = _("Switch back to the 2D view to place points.")
 
 _EDITS = {"added", "removed", "changed"}
 
@@ -153,7 +154,7 @@ class LesionEditor:
                 else:
                     edits[name] = (known, known.moved(at))
         edits.update({name: (point, None) for name, point in stored.items() if name not in seen})
-        problem = "That is outside of the image: nothing was changed. Click inside the image." if outside else ""
+        problem = _("That is outside of the image: nothing was changed. Click inside the image.") if outside else ""
         problem = FLAT_ONLY if deep else problem
         if edits:
             self._name(ids)
@@ -163,7 +164,7 @@ class LesionEditor:
             if problem:
                 self._say(problem, "warning")
             elif slips:
-                self._say("A move of less than 4 pixels was ignored; zoom in to place a point more finely.", "info")
+                self._say(_("A move of less than 4 pixels was ignored; zoom in to place a point more finely."), "info")
 
     def _name(self, ids: list[str]) -> None:
         """Give fresh rows the ids of their points, so that they stay when these are stored."""
@@ -175,10 +176,10 @@ class LesionEditor:
             points = self._commit(change)
         except LesionPointsError as error:
             self.show(self._points)
-            self._say(f"Not stored, so taken back: {error}", "error")
+            self._say(_("Not stored, so taken back: {error}").format(error=error), "error")
             return
         self.show(points)
-        added = {name for name, (before, _) in change.annotations.items() if before is None}
+        added = {name for name, (before, __) in change.annotations.items() if before is None}
         if added:
             self.select(added)
         if problem:
@@ -234,7 +235,10 @@ class LesionEditor:
 
 
 def _label(edits: dict[str, tuple[LesionPoint | None, LesionPoint | None]]) -> str:
-    """Name an edit for the undo button: what its first record tells, with the number when there are several."""
+    """Name an edit for history and undo: what its first record tells, with the number when there are several.
+
+    `vocabulary.edit_words` knows these names.
+    """
     before, after = next(iter(edits.values()))
     word = "add" if before is None else "delete" if after is None else "move"
     return word if len(edits) == 1 else f"{word} {len(edits)} points"

@@ -13,16 +13,17 @@ from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.screen import Screen
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari_lesion_points.workflow.exchange import ExportFormat
 
 _FORMATS: tuple[tuple[ExportFormat, str, bool], ...] = (
-    ("csv", "CSV: one table of all cases", True),
-    ("json", "JSON: the same, for programs", False),
-    ("nifti", "NIfTI: points as labels, and heatmaps", False),
-    ("slicer", "3D Slicer markups (.mrk.json)", False),
-    ("history", "History: every edit, who and when (.csv)", False),
+    ("csv", _("CSV: one table of all cases"), True),
+    ("json", _("JSON: the same, for programs"), False),
+    ("nifti", _("NIfTI: points as labels, and heatmaps"), False),
+    ("slicer", _("3D Slicer markups (.mrk.json)"), False),
+    ("history", _("History: every edit, who and when (.csv)"), False),
 )
 
 
@@ -35,15 +36,19 @@ class ExchangePanel(Section):
         self._jobs = jobs
         self.formats: dict[ExportFormat, QCheckBox] = {}
         self.folder = QLineEdit()
-        self.folder.setPlaceholderText("folder to write to")
-        self.choose = button("Choose…", self._ask_folder)
-        self.export = button("Export all cases", self._export)
-        self.import_file = button("Points file…", self._ask_points, "Our CSV or JSON, or 3D Slicer .mrk.json or .fcsv")
+        self.folder.setPlaceholderText(_("folder to write to"))
+        self.choose = button(_("Choose…"), self._ask_folder)
+        self.export = button(_("Export all cases"), self._export)
+        self.import_file = button(
+            _("Points file…"), self._ask_points, _("Our CSV or JSON, or 3D Slicer .mrk.json or .fcsv")
+        )
         self.pattern = QLineEdit("derivatives/**/*mask*.nii.gz")
-        self.pattern.setToolTip("Where the masks are, relative to the study; the case is the sub-… in the path")
-        self.import_masks = button("Read masks", self._masks, "Each component of 3 voxels or more becomes a point")
-        self.report = button("Report…", jobs.report, "Candidates against annotations, in the cases that are done")
-        self.cancel = button("Cancel", jobs.stop, "What was written or read so far is kept")
+        self.pattern.setToolTip(_("Where the masks are, relative to the study; the case is the sub-… in the path"))
+        self.import_masks = button(
+            _("Read masks"), self._masks, _("Each component of 3 voxels or more becomes a point")
+        )
+        self.report = button(_("Report…"), jobs.report, _("Candidates against annotations, in the cases that are done"))
+        self.cancel = button(_("Cancel"), jobs.stop, _("What was written or read so far is kept"))
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setMaximumHeight(18)
@@ -51,7 +56,7 @@ class ExchangePanel(Section):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        layout.addWidget(caption("Export"))
+        layout.addWidget(caption(_("Export")))
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         for number, (name, text, checked) in enumerate(_FORMATS):
@@ -62,14 +67,14 @@ class ExchangePanel(Section):
         layout.addLayout(grid)
         layout.addLayout(row(self.folder, self.choose))
         layout.addWidget(self.export)
-        layout.addWidget(wrapped("World mm: RAS+ in CSV, JSON and NIfTI; LPS in Slicer's files, as they say."))
-        layout.addWidget(caption("Import"))
-        layout.addLayout(row(QLabel("Into the study"), self.import_file))
-        layout.addLayout(row(QLabel("Masks"), self.pattern, self.import_masks))
-        layout.addWidget(caption("Report"))
+        layout.addWidget(wrapped(_("World mm: RAS+ in CSV, JSON and NIfTI; LPS in Slicer's files, as they say.")))
+        layout.addWidget(caption(_("Import")))
+        layout.addLayout(row(QLabel(_("Into the study")), self.import_file))
+        layout.addLayout(row(QLabel(_("Masks")), self.pattern, self.import_masks))
+        layout.addWidget(caption(_("Report")))
         layout.addWidget(self.report)
         layout.addWidget(
-            wrapped("How well the candidates agree with your points, in the cases that are done: one page to print.")
+            wrapped(_("How well the candidates agree with your points, in the cases that are done: one page to print."))
         )
         layout.addLayout(row(self.progress, self.cancel))
         layout.addWidget(self.outcome)
@@ -95,7 +100,7 @@ class ExchangePanel(Section):
             self.outcome.setText(screen.job_text)
 
     def _ask_folder(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Folder to write to", self.folder.text())
+        chosen = QFileDialog.getExistingDirectory(self, _("Folder to write to"), self.folder.text())
         if chosen:
             self.folder.setText(chosen)
 
@@ -103,14 +108,13 @@ class ExchangePanel(Section):
         formats = tuple(name for name, box in self.formats.items() if box.isChecked())
         folder = self.folder.text().strip()
         if not formats or not folder:
-            self._controller.say("Check at least one format and name a folder to export to.", "warning")
+            self._controller.say(_("Check at least one format and name a folder to export to."), "warning")
             return
         self._jobs.export(Path(folder), formats)
 
     def _ask_points(self) -> None:
-        chosen, _ = QFileDialog.getOpenFileName(
-            self, "Points of this study", "", "Points (*.csv *.tsv *.json *.fcsv);;All files (*)"
-        )
+        patterns = _("Points") + " (*.csv *.tsv *.json *.fcsv);;" + _("All files") + " (*)"
+        chosen, __ = QFileDialog.getOpenFileName(self, _("Points of this study"), "", patterns)
         if chosen:
             slicer = chosen.endswith((".mrk.json", ".fcsv"))
             self._jobs.import_points(Path(chosen), self._controller.state.shown if slicer else "")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from napari_lesion_points.ui.translation import _
+
 if TYPE_CHECKING:
     from napari_lesion_points.core.records import LesionPoint
 
@@ -76,14 +78,22 @@ class Gesture:
         'One lesion with the candidate of existence 0.43, 4.0 mm away? J or a click merges; Esc leaves both.'
         """
         if self.kind is Kind.MOVE:
-            return "Click where the lesion's centre is (Esc or M again to leave it)."
+            return _("Click where the lesion's centre is (Esc or M again to leave it).")
         if self.kind is Kind.SPLIT:
-            which = "second" if self.marks else "first"
-            return f"Two lesions: click the centre of the {which} (Esc leaves all as it was)."
+            if self.marks:
+                return _("Two lesions: click the centre of the second (Esc leaves all as it was).")
+            return _("Two lesions: click the centre of the first (Esc leaves all as it was).")
         if self.partner is None:
             return ""
         known = not math.isnan(self.partner.existence) and not self.partner.verdict.decided
-        what = f"the candidate of existence {self.partner.existence:.2f}" if known else "the annotated lesion"
-        away = f"{math.dist(self.partner.world, current.world):.1f} mm away"
-        more = f"; N for the next of {len(self.partners)}" if len(self.partners) > 1 else ""
-        return f"One lesion with {what}, {away}? J or a click merges{more}; Esc leaves both."
+        if known:
+            question = _("One lesion with the candidate of existence {existence:.2f}, {distance:.1f} mm away?")
+        else:
+            question = _("One lesion with the annotated lesion, {distance:.1f} mm away?")
+        if len(self.partners) > 1:
+            keys = _("J or a click merges; N for the next of {count}; Esc leaves both.")
+        else:
+            keys = _("J or a click merges; Esc leaves both.")
+        away_mm = math.dist(self.partner.world, current.world)
+        asked = question.format(existence=self.partner.existence, distance=away_mm)
+        return f"{asked} {keys.format(count=len(self.partners))}"

@@ -20,6 +20,7 @@ from napari_lesion_points.core.events import CasePredicted, Event, Finished, Los
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui.curves import load_matplotlib
 from napari_lesion_points.ui.session import JobState, Notice
+from napari_lesion_points.ui.translation import _, ngettext
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import Study
@@ -33,7 +34,23 @@ if TYPE_CHECKING:
 Runner = Callable[[Any, threading.Event, Callable[[], Any]], Iterator[Event]]
 
 _LEVELS = {"returned": "info", "failed": "error", "stopped": "warning"}
-_VERBS = {"train": "Training", "predict": "Prediction", "export": "Export", "import": "Import", "report": "Report"}
+_JOBS = {
+    # Translators: jobs, as in "Training finished."
+    "train": _("Training"),
+    "predict": _("Prediction"),
+    "export": _("Export"),
+    "import": _("Import"),
+    "report": _("Report"),
+}
+
+#: What is said of a job's end, without a reason and with one.
+_ENDS = {
+    "returned": (_("{job} finished."), _("{job} finished: {reason}")),
+    "failed": (_("{job} failed."), _("{job} failed: {reason}")),
+    "stopped": (_("{job} was stopped."), _("{job} was stopped: {reason}")),
+}
+
+_KNOWN = _("All had been there already.")
 
 
 def run_spec(spec: Any, stop: threading.Event, preview: Callable[[], Any]) -> Iterator[Event]:
@@ -136,7 +153,7 @@ class JobControl(QObject):
         preview = partial(self._preview, study, spec)
         self._start(
             "train",
-            f"Training on {spec.summary}",
+            _("Training on {cases}").format(cases=spec.summary),
             lambda stop: storing(study, self.runner(spec, stop, preview), spec.out),
         )
 
@@ -166,7 +183,11 @@ class JobControl(QObject):
         except LesionPointsError as error:
             self._refuse("predict", str(error))
             return
-        title = f"Predicting {cases[0]}" if len(cases) == 1 else f"Predicting {len(cases)} cases"
+        if len(cases) == 1:
+            title = _("Predicting {case}").format(case=cases[0])
+        else:
+            several = ngettext("Predicting {count} cases", "Predicting {count} cases", len(cases))
+            title = several.format(count=len(cases))
         self._start("predict", title, lambda stop: storing(study, self.runner(spec, stop, lambda: None), model))
 
     def propose(self) -> None:
@@ -179,25 +200,27 @@ class JobControl(QObject):
         """Write the study's points in some formats."""
         study = self._controller.study
         if study is not None and not self.running:
-            self._start("export", "Exporting", lambda stop: _exporting(study, folder, formats, stop))
+            self._start("export", _("Exporting"), lambda stop: _exporting(study, folder, formats, stop))
 
     def import_points(self, path: Path, case: str) -> None:
         """Read a points file or Slicer markups into the study."""
         study = self._controller.study
         if study is not None and not self.running:
-            self._start("import", f"Importing {path.name}", lambda stop: _importing(study, path, case))
+            self._start(
+                "import", _("Importing {file}").format(file=path.name), lambda stop: _importing(study, path, case)
+            )
 
     def import_masks(self, pattern: str) -> None:
         """Turn lesion masks, found by a pattern relative to the study, into points."""
         study = self._controller.study
         if study is not None and not self.running:
-            self._start("import", "Reading masks", lambda stop: _importing_masks(study, pattern, stop))
+            self._start("import", _("Reading masks"), lambda stop: _importing_masks(study, pattern, stop))
 
     def report(self) -> None:
         """Compare the study's candidates with its annotations, and write a report into its store."""
         study = self._controller.study
         if study is not None and not self.running:
-            self._start("report", "Comparing candidates with annotations", lambda stop: _reporting(study))
+            self._start("report", _("Comparing candidates with annotations"), lambda stop: _reporting(study))
 
     @property
     def running(self) -> bool:
@@ -228,7 +251,9 @@ class JobControl(QObject):
         self._controller.workers.start(
             list_devices,
             returned=lambda found: self._controller.update(devices=tuple((d.name, d.label) for d in found)),
-            failed=lambda why: self._controller.say(f"No list of devices, so it is automatic: {why}", "warning"),
+            failed=lambda why: self._controller.say(
+                _("No list of devices, so it is automatic: {why}").format(why=why), "warning"
+            ),
         )  # fmt: skip
 
     def list_models(self) -> None:
@@ -251,7 +276,8 @@ class JobControl(QObject):
 
     def _refuse(self, kind: str, why: str) -> None:
         job = JobState(kind, outcome="failed", reason=why)
-        self._controller.update(job=job, notice=Notice(f"{_VERBS[kind]} cannot start: {why}", "error"))
+        text = _("{job} cannot start: {why}").format(job=_JOBS[kind], why=why)
+        self._controller.update(job=job, notice=Notice(text, "error"))
 
     def _start(self, kind: str, title: str, events: Callable[[threading.Event], Iterator[Event]]) -> None:
         self._stop = stop = threading.Event()
@@ -272,7 +298,7 @@ class JobControl(QObject):
             events,
             stop,
             yielded=take,
-            returned=lambda _: ended("it ended without saying how; see the log."),
+            returned=lambda __: ended(_("it ended without saying how; see the log.")),
             failed=ended,
         )
 
@@ -301,7 +327,9 @@ class JobControl(QObject):
             self.curve.emit(event)
         elif isinstance(event, CasePredicted):
             self._controller.reload_heatmap(event.case)
-            self._controller.show_stored(f"{event.case}: {len(event.candidates)} candidates.")
+            number = len(event.candidates)
+            text = ngettext("{case}: {count} candidates.", "{case}: {count} candidates.", number)
+            self._controller.show_stored(text.format(case=event.case, count=number))
             self.predicted.emit(event.case)
             if event.mask:
                 self.segmented.emit(event.case)
@@ -310,8 +338,7 @@ class JobControl(QObject):
 
     def _finish(self, job: JobState, event: Finished) -> None:
         self._finished = True
-        words = {"returned": "finished", "failed": "failed", "stopped": "was stopped"}[event.outcome]
-        text = f"{_VERBS[job.kind]} {words}" + (f": {event.reason}" if event.reason else ".")
+        text = _ENDS[event.outcome][bool(event.reason)].format(job=_JOBS[job.kind], reason=event.reason)
         self._controller.update(job=job.finished(event))
         if job.kind == "train":
             self.list_models()
@@ -348,18 +375,22 @@ def _exporting(study: Study, folder: Path, formats: tuple[ExportFormat, ...], st
     written = 0
     for number, name in enumerate(formats):
         if stop.is_set():
-            yield Finished("stopped", f"{written} files had been written to {folder}.", str(folder))
+            said = ngettext(
+                "{count} files had been written to {folder}.", "{count} files had been written to {folder}.", written
+            )
+            yield Finished("stopped", said.format(count=written, folder=folder), str(folder))
             return
-        yield Progress("export", number / len(formats), 0.0, math.nan, f"writing {name}")
+        yield Progress(_("export"), number / len(formats), 0.0, math.nan, _("writing {format}").format(format=name))
         written += len(export_study(study, folder, name))
-    yield Finished("returned", f"{written} files written to {folder}.", str(folder))
+    said = ngettext("{count} files written to {folder}.", "{count} files written to {folder}.", written)
+    yield Finished("returned", said.format(count=written, folder=folder), str(folder))
 
 
 def _reporting(study: Study) -> Iterator[Event]:
     from napari_lesion_points.workflow.study_report import write_study_report
 
     path = write_study_report(study)
-    yield Finished("returned", f"see {path}", str(path))
+    yield Finished("returned", _("see {file}").format(file=path), str(path))
 
 
 def _importing(study: Study, path: Path, case: str) -> Iterator[Event]:
@@ -367,8 +398,12 @@ def _importing(study: Study, path: Path, case: str) -> Iterator[Event]:
 
     changes = import_points(study, path, case or None)
     points = sum(len(change.annotations) for change in changes)
-    known = "" if changes else " All had been there already."
-    yield Finished("returned", f"{points} new points in {len(changes)} cases from {path.name}.{known}")
+    said = _("{points} in {cases} from {file}.").format(
+        points=ngettext("{count} new points", "{count} new points", points).format(count=points),
+        cases=ngettext("{count} cases", "{count} cases", len(changes)).format(count=len(changes)),
+        file=path.name,
+    )
+    yield Finished("returned", said if changes else f"{said} {_KNOWN}")
 
 
 def _importing_masks(study: Study, pattern: str, stop: threading.Event) -> Iterator[Event]:
@@ -377,8 +412,19 @@ def _importing_masks(study: Study, pattern: str, stop: threading.Event) -> Itera
     read = points = 0
     for mask in points_from_masks(study, pattern):
         read, points = mask.done, points + mask.points
-        yield Progress("import", mask.done / mask.total, 0.0, math.nan, f"{mask.case}: {mask.points} points")
+        found = ngettext("{case}: {count} points", "{case}: {count} points", mask.points)
+        message = found.format(case=mask.case, count=mask.points)
+        yield Progress(_("import"), mask.done / mask.total, 0.0, math.nan, message)
         if stop.is_set() and mask.done < mask.total:
-            yield Finished("stopped", f"{read} of {mask.total} masks had been read; their points are kept.")
+            said = ngettext(
+                "{count} of {total} masks had been read; their points are kept.",
+                "{count} of {total} masks had been read; their points are kept.",
+                mask.total,
+            )
+            yield Finished("stopped", said.format(count=read, total=mask.total))
             return
-    yield Finished("returned", f"{points} points from {read} mask{'s' * (read != 1)}; read cases are marked as done.")
+    said = _("{points} from {masks}; read cases are marked as done.").format(
+        points=ngettext("{count} points", "{count} points", points).format(count=points),
+        masks=ngettext("{count} mask", "{count} masks", read).format(count=read),
+    )
+    yield Finished("returned", said)

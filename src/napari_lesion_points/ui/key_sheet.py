@@ -9,13 +9,15 @@ from qtpy.QtGui import QKeySequence, QMouseEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QShortcut, QVBoxLayout, QWidget
 
 from napari_lesion_points.ui.colors import retint, tinted
+from napari_lesion_points.ui.translation import _
+from napari_lesion_points.ui.vocabulary import TAB_WORDS
 
 #: What napari itself does with keys and mouse, where our own keys do not.
 _BESIDE = {
-    "2, 3, 4": "in Annotate: add, select, pan",
-    "Delete": "in Annotate: remove the selected points",
-    "Wheel": "zoom; over a pane: other slices",
-    "Right drag": "brightness and contrast",
+    "2, 3, 4": _("in Annotate: add, select, pan"),
+    "Delete": _("in Annotate: remove the selected points"),
+    _("Wheel"): _("zoom; over a pane: other slices"),
+    _("Right drag"): _("brightness and contrast"),
 }
 
 
@@ -51,13 +53,14 @@ class KeySheet(QFrame):
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 14, 18, 14)
-        sections = {tab or "Everywhere": keys for tab, keys in words.items()} | {"Mouse and napari": _BESIDE}
+        everywhere = {_("Everywhere"): words[""]}
+        others = {TAB_WORDS[tab]: keys for tab, keys in words.items() if tab} | {_("Mouse and napari"): _BESIDE}
         grid = QGridLayout()
         grid.setHorizontalSpacing(28)
-        for column, titles in enumerate((("Everywhere",), tuple(t for t in sections if t != "Everywhere"))):
+        for column, sections in enumerate((everywhere, others)):
             stack = QVBoxLayout()
-            for title in titles:
-                stack.addWidget(_section(title, sections[title]))
+            for title, keys in sections.items():
+                stack.addWidget(_section(title, keys))
             stack.addStretch(1)
             grid.addLayout(stack, 0, column)
         layout.addLayout(grid)

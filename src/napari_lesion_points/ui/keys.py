@@ -13,6 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QWidget
 
+from napari_lesion_points.ui.translation import _
+
 if TYPE_CHECKING:
     from napari.utils.key_bindings import KeymapProvider
 
@@ -56,44 +58,44 @@ class Keys:
         self._controller = controller
         self._painting = painting
         self._general: dict[str, Key] = {
-            "Control-Z": Key(self._undo, "undo"),
-            "Control-Shift-Z": Key(self._redo, "redo"),
-            "C": Key(controller.next_sequence, "next sequence"),
-            "X": Key(controller.next_orientation, "next orientation"),
-            "H": Key(controller.toggle_heatmap, "heatmap on or off"),
-            "F": Key(navigator.fade, "fade the heatmap"),
-            "D": Key(navigator.toggle_bare, "the bare image, without anything over it"),
-            "W": Key(navigator.next_window, "next window of the sequence"),
-            "V": Key(navigator.next_views, "other planes, sequences side by side, or neither"),
-            "PageDown": Key(worklist.next, "next case of the list"),
-            "PageUp": Key(worklist.previous, "previous case of the list"),
-            "Control-PageDown": Key(worklist.next_by_benefit, "next case by expected benefit"),
-            "Shift-PageDown": Key(worklist.next_by_chance, "next case by chance"),
-            "Shift-N": Key(worklist.write_note, "write a note on the case"),
-            "Shift-S": Key(worklist.find, "search the cases"),
+            "Control-Z": Key(self._undo, _("undo")),
+            "Control-Shift-Z": Key(self._redo, _("redo")),
+            "C": Key(controller.next_sequence, _("next sequence")),
+            "X": Key(controller.next_orientation, _("next orientation")),
+            "H": Key(controller.toggle_heatmap, _("heatmap on or off")),
+            "F": Key(navigator.fade, _("fade the heatmap")),
+            "D": Key(navigator.toggle_bare, _("the bare image, without anything over it")),
+            "W": Key(navigator.next_window, _("next window of the sequence")),
+            "V": Key(navigator.next_views, _("other planes, sequences side by side, or neither")),
+            "PageDown": Key(worklist.next, _("next case of the list")),
+            "PageUp": Key(worklist.previous, _("previous case of the list")),
+            "Control-PageDown": Key(worklist.next_by_benefit, _("next case by expected benefit")),
+            "Shift-PageDown": Key(worklist.next_by_chance, _("next case by chance")),
+            "Shift-N": Key(worklist.write_note, _("write a note on the case")),
+            "Shift-S": Key(worklist.find, _("search the cases")),
         }
         self._of_tab: dict[str, dict[str, Key]] = {
             "Review": {
-                "A": Key(desk.accept, "accept: a lesion"),
-                "R": Key(desk.reject, "reject: no lesion"),
-                "M": Key(desk.clicks.move, "move: the next click places it"),
-                "T": Key(desk.clicks.split, "two: split it at the next two clicks"),
-                "J": Key(desk.clicks.merge, "join: merge it with its neighbour (J again)"),
-                "N": Key(desk.clicks.next_partner, "another neighbour to merge it with"),
-                "Escape": Key(desk.clicks.stop, "do not move, split or merge after all"),
-                "U": Key(desk.unsure, "unsure: put it aside"),
-                "Shift-U": Key(desk.toggle_asking, "ask about the unsure ones again, or not"),
-                "S": Key(desk.skip, "skip"),
-                "B": Key(desk.back, "back"),
-                "L": Key(desk.toggle_list, "list of candidates, or not"),
+                "A": Key(desk.accept, _("accept: a lesion")),
+                "R": Key(desk.reject, _("reject: no lesion")),
+                "M": Key(desk.clicks.move, _("move: the next click places it")),
+                "T": Key(desk.clicks.split, _("two: split it at the next two clicks")),
+                "J": Key(desk.clicks.merge, _("join: merge it with its neighbour (J again)")),
+                "N": Key(desk.clicks.next_partner, _("another neighbour to merge it with")),
+                "Escape": Key(desk.clicks.stop, _("do not move, split or merge after all")),
+                "U": Key(desk.unsure, _("unsure: put it aside")),
+                "Shift-U": Key(desk.toggle_asking, _("ask about the unsure ones again, or not")),
+                "S": Key(desk.skip, _("skip")),
+                "B": Key(desk.back, _("back")),
+                "L": Key(desk.toggle_list, _("list of candidates, or not")),
             },
             "Readers": {
-                "A": Key(readers.keep_first, "keep the first reader's"),
-                "B": Key(readers.keep_second, "keep the second reader's"),
-                "U": Key(readers.keep_both, "keep both"),
-                "N": Key(readers.keep_none, "keep none"),
-                "S": Key(readers.skip, "skip"),
-                "P": Key(readers.back, "back"),
+                "A": Key(readers.keep_first, _("keep the first reader's")),
+                "B": Key(readers.keep_second, _("keep the second reader's")),
+                "U": Key(readers.keep_both, _("keep both")),
+                "N": Key(readers.keep_none, _("keep none")),
+                "S": Key(readers.skip, _("skip")),
+                "P": Key(readers.back, _("back")),
             },
         }
         self._bound: list[tuple[KeymapProvider, str]] = []
@@ -128,12 +130,12 @@ class Keys:
         keys = self._general | self._of_tab.get(tab, {})
         for provider in (self._controller.viewer, *self._controller.scene.layers):
             for name, key in keys.items():
-                provider.bind_key(name, lambda _, act=key.act: act(), overwrite=True)
+                provider.bind_key(name, lambda __, act=key.act: act(), overwrite=True)
                 self._bound.append((provider, name))
         candidates = self._controller.scene.candidates
         if candidates is not None:  # napari would delete rows of a layer that is not editable
             for name in ("Delete", "Backspace", "1"):
-                candidates.bind_key(name, lambda _: self._keep_candidates(), overwrite=True)
+                candidates.bind_key(name, lambda __: self._keep_candidates(), overwrite=True)
                 self._bound.append((candidates, name))
         for of_tab, shortcut in self._shortcuts:
             shortcut.setEnabled(of_tab in ("", tab))
@@ -146,7 +148,9 @@ class Keys:
         (self._painting if self._controller.state.tab == "Segment" else self._controller).redo()
 
     def _keep_candidates(self) -> None:
-        self._controller.say("Candidates stay as the model proposed them: reject one in the Review tab (R).", "warning")
+        self._controller.say(
+            _("Candidates stay as the model proposed them: reject one in the Review tab (R)."), "warning"
+        )
 
     @staticmethod
     def _shortcut(dock: QWidget, name: str, act: Callable[[], None]) -> QShortcut:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from napari_lesion_points.core.records import LesionPoint, Verdict
+from napari_lesion_points.ui.translation import _
 
 #: A verdict in the list, with the marker that it has in the image.
 WORDS = {
-    Verdict.NONE: "○ waiting",
-    Verdict.UNSURE: "□ unsure",
-    Verdict.ACCEPTED: "★ accepted",
-    Verdict.MOVED: "◆ moved",
-    Verdict.REJECTED: "✕ rejected",
+    Verdict.NONE: _("○ waiting"),
+    Verdict.UNSURE: _("□ unsure"),
+    Verdict.ACCEPTED: _("★ accepted"),
+    Verdict.MOVED: _("◆ moved"),
+    Verdict.REJECTED: _("✕ rejected"),
 }
 
 
@@ -43,32 +44,34 @@ def _side(axis: int, plus: str, minus: str) -> Column:
     """Make the column of a coordinate, mm, with the side of the body that it is on."""
     return Column(
         f"{plus}–{minus}",
-        "World mm",
+        _("World mm"),
         lambda row: f"{plus if row.point.world[axis] >= 0 else minus} {abs(row.point.world[axis]):.1f}",
         lambda row: row.point.world[axis],
     )
 
 
 COLUMNS = (
-    Column("Case", "Case", lambda row: row.point.case, lambda row: row.point.case),
-    Column("#", "Order of detection in its case", lambda row: str(row.number), lambda row: row.number),
+    Column(_("Case"), _("Case"), lambda row: row.point.case, lambda row: row.point.case),
+    Column("#", _("Order of detection in its case"), lambda row: str(row.number), lambda row: row.number),
     Column(
-        "Existence",
-        "Probability that it is a lesion",
+        _("Existence"),
+        _("Probability that it is a lesion"),
         lambda row: f"{row.point.existence:.2f}",
         lambda row: _last_if_unknown(row.point.existence),
     ),
     Column(
-        "Entropy",
-        "How uncertain that is, 0 to 1 bit",
+        _("Entropy"),
+        _("How uncertain that is, 0 to 1 bit"),
         lambda row: f"{row.point.entropy:.2f}",
         lambda row: _last_if_unknown(row.point.entropy),
     ),
-    Column("Verdict", "What was said of it", lambda row: WORDS[row.point.verdict], lambda row: str(row.point.verdict)),
+    Column(
+        _("Verdict"), _("What was said of it"), lambda row: WORDS[row.point.verdict], lambda row: str(row.point.verdict)
+    ),
     _side(0, "R", "L"),
     _side(1, "A", "P"),
     _side(2, "S", "I"),
-    Column("Reader", "Who gave the verdict", lambda row: row.point.reader, lambda row: row.point.reader.lower()),
+    Column(_("Reader"), _("Who gave the verdict"), lambda row: row.point.reader, lambda row: row.point.reader.lower()),
 )
 
 

@@ -25,6 +25,8 @@ from napari_lesion_points.ui.planes import (
     reach_mm,
 )
 from napari_lesion_points.ui.session import next_fade, next_views
+from napari_lesion_points.ui.translation import _
+from napari_lesion_points.ui.vocabulary import ORIENTATION_WORDS, WINDOW_WORDS
 from napari_lesion_points.ui.windowing import PRESETS, dragged
 
 if TYPE_CHECKING:
@@ -179,7 +181,7 @@ class Navigator(QObject):
     def title(self, sequence: str) -> str:
         """Return the name of a sequence, with that of its window when it is not the automatic one."""
         window = self._controller.scene.windowing.chosen(sequence)
-        return sequence if window == PRESETS[0] else f"{sequence} · {window}"
+        return sequence if window == PRESETS[0] else f"{sequence} · {WINDOW_WORDS[window]}"
 
     def next_window(self) -> None:
         """Show the sequence on the canvas with its next preset."""
@@ -190,7 +192,8 @@ class Navigator(QObject):
         preset = windowing.step(sequence)
         low, high = windowing.limits(sequence, self._shown.windows[sequence])
         layer.contrast_limits = low, high
-        self._controller.say(f"{sequence}: {preset} window, {low:.4g} to {high:.4g}.")
+        said = _("{sequence}: {preset} window, {low:.4g} to {high:.4g}.")
+        self._controller.say(said.format(sequence=sequence, preset=WINDOW_WORDS[preset], low=low, high=high))
 
     def fade(self) -> None:
         """Let the heatmap be fainter by a step, and full again after it was gone."""
@@ -209,7 +212,7 @@ class Navigator(QObject):
         self._hidden = [layer for layer in over if layer is not None and layer.visible]
         for layer in self._hidden:
             layer.visible = False
-        self._controller.say("Only the image is shown. D brings points and heatmap back.")
+        self._controller.say(_("Only the image is shown. D brings points and heatmap back."))
 
     def _uncover(self) -> None:
         """Show what `toggle_bare` has hidden."""
@@ -247,7 +250,7 @@ class Navigator(QObject):
         sheets = [_sheet(image)]
         if scene.heatmap is not None and scene.heatmap.visible and scene.heatmap.opacity > 0:
             sheets.append(_sheet(scene.heatmap))
-        title = content.orientation.capitalize() if planes else self.title(content.sequence)
+        title = ORIENTATION_WORDS[content.orientation] if planes else self.title(content.sequence)
         return Picture(view, index, title, tuple(sheets), tuple(marks), (px, py, pz), accent)
 
 

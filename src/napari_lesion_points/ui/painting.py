@@ -18,6 +18,7 @@ from qtpy.QtCore import QTimer
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui.mask_writer import MaskWriter, UnsavedMask
 from napari_lesion_points.ui.session import PaintedMask
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -151,7 +152,7 @@ class PaintDesk:
         try:
             self._writer.flush()
         except LesionPointsError as error:
-            self._controller.say(f"What you painted last is lost: {error}", "error")
+            self._controller.say(_("What you painted last is lost: {error}").format(error=error), "error")
 
     def _on_saved(self, path: Path) -> None:
         study, case = self._controller.study, _case_of(path)
@@ -165,7 +166,7 @@ class PaintDesk:
 
     def _not_saved(self, why: str) -> None:
         self._then = None
-        self._say_error(f"The mask is not saved yet, and will be tried again: {why}")
+        self._say_error(_("The mask is not saved yet, and will be tried again: {why}").format(why=why))
 
     def _take_measure(self, study: Study, mask: PaintedMask) -> None:
         if study is not self._controller.study:

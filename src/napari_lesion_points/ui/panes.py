@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 from napari_lesion_points.ui.controls import button, row
 from napari_lesion_points.ui.picture import Picture, paint_over, paint_slice
 from napari_lesion_points.ui.planes import ORIENTATIONS, Content, tiling
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari_lesion_points.ui.navigation import Navigator
@@ -25,7 +26,7 @@ _NOTCH = 120
 #: How much larger a notch makes the panes.
 _ZOOM = 1.2
 
-_TIP = (
+_TIP = _(
     "Click or drag: move the crosshair. Wheel: slices; Ctrl+wheel: zoom.\n"
     "Drag with the right button: window (right: wider, up: brighter). Double click: show this on the canvas."
 )
@@ -131,11 +132,16 @@ class PanesPanel(QWidget):
         self._navigator = navigator
         self._tiles: tuple[int, int] = (0, 0)
         self.panes: list[Pane] = []
-        self.planes = button("Planes", lambda: navigator.set_views("planes"), "The two other planes (V)", True)
+        self.planes = button(_("Planes"), lambda: navigator.set_views("planes"), _("The two other planes (V)"), True)
         self.sequences = button(
-            "Sequences", lambda: navigator.set_views("sequences"), "The other sequences at the same place (V)", True
+            _("Sequences"),
+            lambda: navigator.set_views("sequences"),
+            _("The other sequences at the same place (V)"),
+            True,
         )
-        self.next_window = button("Window (W)", navigator.next_window, "Next window of the sequence on the canvas")
+        self.next_window = button(
+            _("Window (W)"), navigator.next_window, _("Next window of the sequence on the canvas")
+        )
         self.setMinimumWidth(200)
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -184,7 +190,7 @@ class PanesPanel(QWidget):
         self.show_now()
 
     def _lay_out(self, count: int) -> None:
-        _, columns = tiling(count, self.width() or 1, self.height() or 1)  # the grid's own are those before a resize
+        __, columns = tiling(count, self.width() or 1, self.height() or 1)  # the grid's own are those before a resize
         if (count, columns) == self._tiles:
             return
         self._tiles = (count, columns)

@@ -14,6 +14,7 @@ from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, c
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.screen import Screen
 from napari_lesion_points.ui.train_panel import model_name
+from napari_lesion_points.ui.translation import _, ngettext
 
 if TYPE_CHECKING:
     from napari_lesion_points.workflow.models import ModelCard
@@ -32,11 +33,11 @@ class PredictPanel(Section):
         self.model.setMinimumContentsLength(12)
         self.model.activated.connect(lambda index: controller.update(model=self.model.itemData(index)))
         self.device = QComboBox()
-        self.device.addItem("auto: the fastest found", "auto")
+        self.device.addItem(_("auto: the fastest found"), "auto")
         self.details = wrapped()
-        self.this_case = button("Predict this case", self._predict_one)
-        self.all_cases = button("All cases", self._predict_all)
-        self.cancel = button("Cancel", jobs.stop, "Cases predicted so far are kept")
+        self.this_case = button(_("Predict this case"), self._predict_one)
+        self.all_cases = button(_("All cases"), self._predict_all)
+        self.cancel = button(_("Cancel"), jobs.stop, _("Cases predicted so far are kept"))
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setMaximumHeight(18)
@@ -47,21 +48,21 @@ class PredictPanel(Section):
         self.operating = button(
             "",
             self._use_operating,
-            "Set the slider to the operating threshold: chosen on the model's validation cases, or by you",
+            _("Set the slider to the operating threshold: chosen on the model's validation cases, or by you"),
         )
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(80)
-        self.opacity.setToolTip("Opacity of the heatmap; H hides or shows it")
+        self.opacity.setToolTip(_("Opacity of the heatmap; H hides or shows it"))
         self.opacity.valueChanged.connect(lambda percent: controller.set_heat_opacity(percent / 100))
         self.calibration = CalibrationPart(calibration)
         self.guard(self.model, self.device, self.opacity, self.existence.number, self.existence.slider)
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
-        grid.addWidget(QLabel("Model"), 0, 0)
+        grid.addWidget(QLabel(_("Model")), 0, 0)
         grid.addWidget(self.model, 0, 1)
-        grid.addWidget(QLabel("Device"), 1, 0)
+        grid.addWidget(QLabel(_("Device")), 1, 0)
         grid.addWidget(self.device, 1, 1)
         grid.setColumnStretch(1, 1)
         layout = QVBoxLayout(self)
@@ -72,10 +73,10 @@ class PredictPanel(Section):
         layout.addLayout(row(self.this_case, self.all_cases, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.outcome)
-        layout.addWidget(caption("Shown in the image"))
+        layout.addWidget(caption(_("Shown in the image")))
         layout.addWidget(self.existence)
         layout.addLayout(row(self.count, self.operating))
-        layout.addLayout(row(QLabel("Heatmap"), self.opacity))
+        layout.addLayout(row(QLabel(_("Heatmap")), self.opacity))
         layout.addWidget(self.calibration)
         layout.addWidget(legend())
         layout.addStretch(1)
@@ -109,7 +110,7 @@ class PredictPanel(Section):
         self.count.setText(screen.shown_candidates)
         self.operating.setVisible(card is not None)
         if card is not None:
-            self.operating.setText(f"Operating {card.threshold:.2f}")
+            self.operating.setText(_("Operating {threshold:.2f}").format(threshold=card.threshold))
         self.opacity.setEnabled(state.has_heatmap)
         self.calibration.show_screen(screen)
 
@@ -130,7 +131,13 @@ class PredictPanel(Section):
 
 def _details(card: ModelCard) -> str:
     """Say what a model takes, and what it has learned from."""
-    sequences = f"any of {', '.join(card.sequences)}" if card.any_subset else ", ".join(card.sequences)
-    number = len(card.training_cases)
-    taught = f"from {number} case{'s' * (number != 1)}" if number else "from simulated patients"
-    return f"{sequences} · sigma {card.sigma_mm:g} mm · {taught}"
+    sequences, number = ", ".join(card.sequences), len(card.training_cases)
+    return " · ".join(
+        (
+            _("any of {sequences}").format(sequences=sequences) if card.any_subset else sequences,
+            _("sigma {sigma:g} mm").format(sigma=card.sigma_mm),
+            ngettext("from {count} case", "from {count} cases", number).format(count=number)
+            if number
+            else _("from simulated patients"),
+        )
+    )

@@ -10,6 +10,8 @@ from qtpy.QtCore import QTimer
 
 from napari_lesion_points.core.records import CONSENSUS, Change
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.translation import _, ngettext
+from napari_lesion_points.ui.vocabulary import edit_words
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.records import LesionPoint
@@ -48,14 +50,15 @@ class ReadersDesk:
         """Write the newest comparison as a table."""
         rows = self._controller.state.agreement
         self._controller.workers.start(
-            _save, path, rows, returned=lambda _: self._controller.say(f"Written to {path}."), failed=self._failed
-        )
+            _save, path, rows,
+            returned=lambda __: self._controller.say(_("Written to {file}.").format(file=path)), failed=self._failed,
+        )  # fmt: skip
 
     def begin(self, first: str, second: str) -> None:
         """Open the consensus of two readers, and go to the first difference that nobody has settled."""
         study = self._controller.study
         if study is not None:
-            self._controller.say(f"Comparing {first} and {second} …")
+            self._controller.say(_("Comparing {first} and {second} …").format(first=first, second=second))
             self._controller.workers.start(
                 _differences, study, first, second,
                 returned=lambda found: self._begun(study, (first, second), found), failed=self._failed,
@@ -105,9 +108,12 @@ class ReadersDesk:
             readings=tuple(sorted({*readings, CONSENSUS})),
         )  # fmt: skip
         waiting = sum(not difference.settled for difference in found)
-        controller.say(
-            f"The consensus of {readers[0]} and {readers[1]}: {waiting} of {len(found)} differences to settle."
+        said = ngettext(
+            "The consensus of {first} and {second}: {count} of {total} differences to settle.",
+            "The consensus of {first} and {second}: {count} of {total} differences to settle.",
+            len(found),
         )
+        controller.say(said.format(first=readers[0], second=readers[1], count=waiting, total=len(found)))
 
     def _go(self, at: int) -> None:
         self._approached = self._fetched = ""
@@ -122,9 +128,9 @@ class ReadersDesk:
         try:
             change = settlement(controller.study, difference, Keep[how])
         except LesionPointsError as error:
-            controller.say(f"Not stored: {error}", "error")
+            controller.say(_("Not stored: {error}").format(error=error), "error")
             return
-        if controller.store(change, f"{change.label.capitalize()}, stored."):
+        if controller.store(change, _("{edit}, stored.").format(edit=edit_words(change.label).capitalize())):
             self._note(change)
             following = controller.state.difference_at + 1
             rest = controller.state.differences[following:]
@@ -190,4 +196,4 @@ def _save(path: Path, rows: tuple[AgreementRow, ...]) -> None:
 def _differences(study: Study, first: str, second: str) -> tuple[Difference, ...]:
     from napari_lesion_points.workflow.consensus import begin_consensus
 
-    return tuple(difference for _, found in begin_consensus(study, first, second) for difference in found)
+    return tuple(difference for __, found in begin_consensus(study, first, second) for difference in found)

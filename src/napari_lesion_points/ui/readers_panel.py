@@ -23,14 +23,15 @@ from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
 from napari_lesion_points.ui.readers import ReadersDesk
 from napari_lesion_points.ui.screen import Screen
+from napari_lesion_points.ui.translation import _
 
 _COLUMNS = (
-    ("Case", "◐: not every reader has set the case to done"),
-    ("Readers", "Whose points are compared"),
-    ("F1", "Of either reader against the other; 1 is full agreement"),
-    ("Lesions", "Found by both / by the first alone / by the second alone"),
-    ("mm", "Mean distance between the two points of a lesion that both found"),
-    ("κ", "On candidates that all have judged (how many): Cohen's of two readers, Fleiss' of more"),
+    (_("Case"), _("◐: not every reader has set the case to done")),
+    (_("Readers"), _("Whose points are compared")),
+    ("F1", _("Of either reader against the other; 1 is full agreement")),
+    (_("Lesions"), _("Found by both / by the first alone / by the second alone")),
+    ("mm", _("Mean distance between the two points of a lesion that both found")),
+    ("κ", _("On candidates that all have judged (how many): Cohen's of two readers, Fleiss' of more")),
 )
 
 
@@ -42,9 +43,9 @@ class ReadersPanel(Section):
         self._rows: tuple[tuple[str, ...], ...] = ()
         self._desk = desk
         self.compare = button(
-            "Compare readers", desk.compare, "Lesions and verdicts of all who have read, case by case"
+            _("Compare readers"), desk.compare, _("Lesions and verdicts of all who have read, case by case")
         )
-        self.save = button("Save table…", self._ask_file, "The same as a CSV")
+        self.save = button(_("Save table…"), self._ask_file, _("The same as a CSV"))
         self.table = QTableWidget(0, len(_COLUMNS))
         for column, (name, tip) in enumerate(_COLUMNS):
             heading = QTableWidgetItem(name)
@@ -63,7 +64,7 @@ class ReadersPanel(Section):
         self.first, self.second = QComboBox(), QComboBox()
         self.guard(self.first, self.second)
         self.begin = button(
-            "Settle differences", self._begin, "What both found becomes the consensus; you decide the rest"
+            _("Settle differences"), self._begin, _("What both found becomes the consensus; you decide the rest")
         )
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(18)
@@ -73,16 +74,16 @@ class ReadersPanel(Section):
         self.title.setStyleSheet("font-weight: bold; font-size: 15px;")
         self.details = wrapped()
         self.keep_first = button(
-            "", desk.keep_first, "Follow this reader: where they have no point, there is no lesion"
+            "", desk.keep_first, _("Follow this reader: where they have no point, there is no lesion")
         )
         self.keep_second = button(
-            "", desk.keep_second, "Follow this reader: where they have no point, there is no lesion"
+            "", desk.keep_second, _("Follow this reader: where they have no point, there is no lesion")
         )
-        self.keep_both = button("Both  (U)", desk.keep_both, "Keep what either has")
-        self.keep_none = button("None  (N)", desk.keep_none, "There is no lesion")
-        self.skip = button("Skip  (S)", desk.skip, "Go on without a decision")
-        self.back = button("Back  (P)", desk.back, "Go back to the difference before")
-        self.undo = button("Undo  (Ctrl+Z)", controller.undo, "Take the last decision back")
+        self.keep_both = button(_("Both  (U)"), desk.keep_both, _("Keep what either has"))
+        self.keep_none = button(_("None  (N)"), desk.keep_none, _("There is no lesion"))
+        self.skip = button(_("Skip  (S)"), desk.skip, _("Go on without a decision"))
+        self.back = button(_("Back  (P)"), desk.back, _("Go back to the difference before"))
+        self.undo = button(_("Undo  (Ctrl+Z)"), controller.undo, _("Take the last decision back"))
         self._keeping = (self.keep_first, self.keep_second, self.keep_both, self.keep_none)
         for member in self._keeping:
             member.setMinimumHeight(36)
@@ -96,11 +97,11 @@ class ReadersPanel(Section):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(6)
-        layout.addWidget(caption("Agreement"))
+        layout.addWidget(caption(_("Agreement")))
         layout.addWidget(self.table)
         layout.addLayout(row(self.compare, self.save))
-        layout.addWidget(caption("Consensus"))
-        layout.addLayout(row(self.first, QLabel("and"), self.second, self.begin))
+        layout.addWidget(caption(_("Consensus")))
+        layout.addLayout(row(self.first, QLabel(_("and")), self.second, self.begin))
         layout.addLayout(row(self.progress, self.count, spacing=8))
         layout.addWidget(card)
         layout.addLayout(row(self.keep_first, self.keep_second))
@@ -123,13 +124,14 @@ class ReadersPanel(Section):
         self.begin.setEnabled(len(screen.readers) > 1)
         self.progress.setRange(0, max(len(state.differences), 1))
         self.progress.setValue(screen.settled)
-        self.count.setText(f"{screen.settled} of {len(state.differences)} settled" if state.differences else "")
+        settled = _("{count} of {total} settled").format(count=screen.settled, total=len(state.differences))
+        self.count.setText(settled if state.differences else "")
         self.progress.setVisible(bool(state.differences))
         self.title.setText(screen.difference_title)
         self.details.setText(screen.difference_text)
-        names = state.compared or ("first reader", "second reader")
-        self.keep_first.setText(f"{names[0]}’s  (A)")
-        self.keep_second.setText(f"{names[1]}’s  (B)")
+        names = state.compared or (_("first reader"), _("second reader"))
+        self.keep_first.setText(_("{reader}’s  (A)").format(reader=names[0]))
+        self.keep_second.setText(_("{reader}’s  (B)").format(reader=names[1]))
         for member in self._keeping:
             member.setEnabled(screen.can_settle)
         self.skip.setEnabled(screen.difference is not None)
@@ -153,6 +155,7 @@ class ReadersPanel(Section):
         self._desk.begin(self.first.currentText(), self.second.currentText())
 
     def _ask_file(self) -> None:
-        chosen, _ = QFileDialog.getSaveFileName(self, "Save the agreement", "agreement.csv", "Tables (*.csv *.tsv)")
+        patterns = _("Tables") + " (*.csv *.tsv)"
+        chosen, __ = QFileDialog.getSaveFileName(self, _("Save the agreement"), "agreement.csv", patterns)
         if chosen:
             self._desk.save(Path(chosen))

@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_lesion_points.ui.colors import tint_of
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari_lesion_points.workflow.study_calibration import Assessment
@@ -28,8 +29,10 @@ class ReliabilityPlot(QWidget):
         self.setMinimumHeight(_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Judged candidates of similar existence: how many (number), the share that are lesions, and its 95 % "
-            "interval.\nOn the diagonal, existence is right. Dashed: what existence would become when recalibrated."
+            _(
+                "Judged candidates of similar existence: how many (number), the share that are lesions, and its 95 % "
+                "interval.\nOn the diagonal, existence is right. Dashed: what existence would become when recalibrated."
+            )
         )
 
     def sizeHint(self) -> QSize:  # noqa: N802 (Qt's name)
@@ -60,8 +63,9 @@ class ReliabilityPlot(QWidget):
             painter.drawText(QRectF(x - 20, box.bottom() + 1, 40, 13), Qt.AlignmentFlag.AlignCenter, f"{value:g}")
             painter.drawText(QRectF(0, y - 7, left - 4, 14), Qt.AlignmentFlag.AlignRight, f"{value:g}")
         center = Qt.AlignmentFlag.AlignCenter
-        painter.drawText(QRectF(box.left(), box.bottom() + 14, box.width(), 14), center, "existence")
-        painter.drawText(QRectF(0, 0, self.width(), 14), center, "share that are lesions, and how many were judged")
+        painter.drawText(QRectF(box.left(), box.bottom() + 14, box.width(), 14), center, _("existence"))
+        above_it = _("share that are lesions, and how many were judged")
+        painter.drawText(QRectF(0, 0, self.width(), 14), center, above_it)
         if self.assessment is not None:
             if self.assessment.recalibration is not None:
                 _paint_map(painter, box, self.assessment, QColor(tint.figure))

@@ -12,6 +12,8 @@ from napari_lesion_points.ui.controls import ExistenceSlider, Section, button, l
 from napari_lesion_points.ui.gesture import Kind
 from napari_lesion_points.ui.reviewing import ReviewDesk
 from napari_lesion_points.ui.screen import Screen, position
+from napari_lesion_points.ui.translation import _
+from napari_lesion_points.ui.vocabulary import ORDER_WORDS, VERDICT_WORDS
 
 
 class ReviewPanel(Section):
@@ -20,19 +22,20 @@ class ReviewPanel(Section):
     def __init__(self, controller: Controller, desk: ReviewDesk) -> None:
         super().__init__()
         self._controller = controller
-        self.this_case = QRadioButton("This case")
-        self.all_cases = QRadioButton("All cases")
+        self.this_case = QRadioButton(_("This case"))
+        self.all_cases = QRadioButton(_("All cases"))
         group = QButtonGroup(self)
         for choice, everything in ((self.this_case, False), (self.all_cases, True)):
             group.addButton(choice)
             choice.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            choice.clicked.connect(lambda _=False, everything=everything: desk.start(everything))
+            choice.clicked.connect(lambda __=False, everything=everything: desk.start(everything))
         self.order = QComboBox()
-        self.order.addItems([str(order) for order in Order])
+        for order, words in ORDER_WORDS.items():
+            self.order.addItem(words, str(order))
         self.order.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.order.setToolTip("What comes first. Verdicts on the most uncertain change the number of lesions most")
-        self.order.textActivated.connect(lambda text: desk.set_order(Order(text)))
-        self.refresh = button("↻", desk.rebuild, "Make the queue again")
+        self.order.setToolTip(_("What comes first. Verdicts on the most uncertain change the number of lesions most"))
+        self.order.activated.connect(lambda index: desk.set_order(Order(self.order.itemData(index))))
+        self.refresh = button("↻", desk.rebuild, _("Make the queue again"))
         self.refresh.setMaximumWidth(32)
         self.progress = QProgressBar()
         self.progress.setMaximumHeight(18)
@@ -43,25 +46,31 @@ class ReviewPanel(Section):
         self.details = wrapped()
         self.hint = wrapped()
         self.lesions = wrapped()
-        self.accept = button("Accept  (A)", desk.accept, "A lesion: it becomes a point that the next training uses")
-        self.reject = button("Reject  (R)", desk.reject, "Not a lesion")
-        self.place = button("Move  (M)", desk.clicks.move, "A lesion, but elsewhere: the next click places it", True)
-        self.unsure = button(
-            "Unsure  (U)", desk.unsure, "Put it aside: no training learns from it, and you can come back"
+        self.accept = button(
+            _("Accept  (A)"), desk.accept, _("A lesion: it becomes a point that the next training uses")
         )
-        self.split = button("Split  (T)", desk.clicks.split, "Two lesions: the next two clicks are their centres", True)
+        self.reject = button(_("Reject  (R)"), desk.reject, _("Not a lesion"))
+        self.place = button(
+            _("Move  (M)"), desk.clicks.move, _("A lesion, but elsewhere: the next click places it"), True
+        )
+        self.unsure = button(
+            _("Unsure  (U)"), desk.unsure, _("Put it aside: no training learns from it, and you can come back")
+        )
+        self.split = button(
+            _("Split  (T)"), desk.clicks.split, _("Two lesions: the next two clicks are their centres"), True
+        )
         self.merge = button(
-            "Merge  (J)",
+            _("Merge  (J)"),
             desk.clicks.merge,
-            "One lesion with its neighbour: J again, or a click on that one, merges",
+            _("One lesion with its neighbour: J again, or a click on that one, merges"),
             True,
         )
-        self.skip = button("Skip  (S)", desk.skip, "Go on without a verdict")
-        self.back = button("Back  (B)", desk.back, "Go back to the candidate before")
-        self.undo = button("Undo", controller.undo, "Take the last verdict or edit back (Ctrl+Z)")
-        self.again = button("", desk.toggle_asking, "Ask about those that were put aside (Shift+U)", True)
+        self.skip = button(_("Skip  (S)"), desk.skip, _("Go on without a verdict"))
+        self.back = button(_("Back  (B)"), desk.back, _("Go back to the candidate before"))
+        self.undo = button(_("Undo"), controller.undo, _("Take the last verdict or edit back (Ctrl+Z)"))
+        self.again = button("", desk.toggle_asking, _("Ask about those that were put aside (Shift+U)"), True)
         self.listing = button(
-            "List  (L)", desk.toggle_list, "All candidates in a table, to sort, filter and go to", True
+            _("List  (L)"), desk.toggle_list, _("All candidates in a table, to sort, filter and go to"), True
         )
         for member in (self.accept, self.reject, self.place):
             member.setMinimumHeight(36)
@@ -70,7 +79,7 @@ class ReviewPanel(Section):
         tinted(self.place, "QPushButton:enabled {{ border-bottom: 3px solid {moved}; }}")
         self.existence = ExistenceSlider()
         self.existence.moved.connect(controller.set_threshold)
-        self.existence.moved.connect(lambda _: desk.threshold_changed())
+        self.existence.moved.connect(lambda __: desk.threshold_changed())
         self.guard(self.existence.number, self.existence.slider)
         card = QFrame()
         card.setObjectName("card")
@@ -103,27 +112,29 @@ class ReviewPanel(Section):
         """Draw the state."""
         state, current = screen.state, screen.current
         (self.all_cases if state.queue_all_cases else self.this_case).setChecked(True)
-        self.order.setCurrentText(str(state.queue_order))
+        self.order.setCurrentIndex(self.order.findData(str(state.queue_order)))
         self.progress.setRange(0, max(screen.to_review, 1))
         self.progress.setValue(screen.reviewed)
         self.count.setText(screen.review_progress)
         self.lesions.setText(screen.lesions_text)
         if current is None:
-            self.title.setText("End of the queue" if state.queue else "No candidate")
+            self.title.setText(_("End of the queue") if state.queue else _("No candidate"))
             self.details.setText(screen.review_text)
             self.hint.setText("")
         else:
-            verdict = f" · {current.verdict}" if current.verdict else ""
-            self.title.setText(f"{current.case} · existence {current.existence:.2f}{verdict}")
-            self.details.setText(
-                f"{position(current)} mm · entropy {current.entropy:.2f} bit · {state.at + 1} of {len(state.queue)}"
+            existence = _("existence {existence:.2f}").format(existence=current.existence)
+            verdict = VERDICT_WORDS.get(current.verdict, "")
+            self.title.setText(" · ".join(part for part in (current.case, existence, verdict) if part))
+            details = _("{position} mm · entropy {entropy:.2f} bit · {number} of {total}").format(
+                position=position(current), entropy=current.entropy, number=state.at + 1, total=len(state.queue)
             )
+            self.details.setText(details)
             self.hint.setText(screen.review_text)
         for member in (self.accept, self.reject, self.place, self.unsure, self.split, self.merge):
             member.setEnabled(screen.can_judge)
         for kind, member in ((Kind.MOVE, self.place), (Kind.SPLIT, self.split), (Kind.MERGE, self.merge)):
             member.setChecked(state.placing and state.gesture.kind is kind)
-        self.again.setText(f"Ask again about the {screen.unsure} unsure  (Shift+U)")
+        self.again.setText(_("Ask again about the {count} unsure  (Shift+U)").format(count=screen.unsure))
         self.again.setChecked(state.asking is Verdict.UNSURE)
         self.again.setVisible(bool(screen.unsure) or state.asking is Verdict.UNSURE)
         self.listing.setChecked(state.listing)

@@ -20,6 +20,7 @@ from napari_lesion_points.ui.canvas import Boxes
 from napari_lesion_points.ui.editing import FLAT_ONLY
 from napari_lesion_points.ui.gesture import Gesture, Kind
 from napari_lesion_points.ui.planes import reach_mm
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -37,6 +38,10 @@ _CLICK_PIXELS = 5.0
 _ON_PIXELS = 12.0
 
 _LEFT = 1
+
+_MOVED = _("Moved, stored (existence {existence:.2f}).")
+_SPLIT = _("Split into two lesions, stored (existence {existence:.2f}).")
+_MERGED = _("Merged into one lesion, stored (existence {existence:.2f}).")
 
 
 class ReviewClicks:
@@ -94,7 +99,10 @@ class ReviewClicks:
             if partners:
                 self._controller.update(placing=True, gesture=Gesture(Kind.MERGE, partners=partners))
             else:
-                self._controller.say(f"Within {MERGE_MM:.0f} mm there is nothing to merge it with.", "warning")
+                self._controller.say(
+                    _("Within {distance:.0f} mm there is nothing to merge it with.").format(distance=MERGE_MM),
+                    "warning",
+                )
 
     def next_partner(self) -> None:
         """Propose the next neighbour for merging."""
@@ -149,13 +157,13 @@ class ReviewClicks:
             partner = self._nearest(gesture.partners, position, on_slice=False)
             if partner is None:
                 self._controller.say(
-                    "Nothing to merge with lies there. Click one of the markers, or press Esc.", "warning"
+                    _("Nothing to merge with lies there. Click one of the markers, or press Esc."), "warning"
                 )
             self._merge(partner)
             return
         world = layers.clicked(shown, position)
         if not shown.grid.contains([world])[0]:
-            self._controller.say("That is outside of the image. Click inside it, or press Esc.", "warning")
+            self._controller.say(_("That is outside of the image. Click inside it, or press Esc."), "warning")
         elif gesture.kind is Kind.MOVE:
             self._move(world)
         elif gesture.marks:
@@ -182,24 +190,24 @@ class ReviewClicks:
     def _move(self, world: World) -> None:
         from napari_lesion_points.workflow.review import verdict_change
 
-        self._finish(lambda study, one: verdict_change(study, one, Verdict.MOVED, world), "Moved")
+        self._finish(lambda study, one: verdict_change(study, one, Verdict.MOVED, world), _MOVED)
 
     def _split(self, first: World, second: World) -> None:
         from napari_lesion_points.workflow.regrouping import can_be_two, split_change
 
         if can_be_two(first, second):
-            self._finish(lambda study, one: split_change(study, one, first, second), "Split into two lesions")
+            self._finish(lambda study, one: split_change(study, one, first, second), _SPLIT)
         else:
-            why = "That is too close to the first centre to be another lesion. Click farther away, or press Esc."
+            why = _("That is too close to the first centre to be another lesion. Click farther away, or press Esc.")
             self._controller.say(why, "warning")
 
     def _merge(self, partner: LesionPoint | None) -> None:
         from napari_lesion_points.workflow.regrouping import merge_change
 
         if partner is not None:
-            self._finish(lambda study, one: merge_change(study, one, partner), "Merged into one lesion")
+            self._finish(lambda study, one: merge_change(study, one, partner), _MERGED)
 
-    def _finish(self, change_of: Callable[[Study, LesionPoint], Change], words: str) -> None:
+    def _finish(self, change_of: Callable[[Study, LesionPoint], Change], said: str) -> None:
         """Carry out what a gesture has come to."""
         study, current = self._controller.study, self._controller.screen.current
         if study is None or current is None or not self._controller.screen.can_judge:
@@ -207,6 +215,6 @@ class ReviewClicks:
         try:
             change = change_of(study, current)
         except LesionPointsError as error:
-            self._controller.say(f"Not stored: {error}", "error")
+            self._controller.say(_("Not stored: {error}").format(error=error), "error")
             return
-        self._carry_out(change, f"{words}, stored (existence {current.existence:.2f}).")
+        self._carry_out(change, said.format(existence=current.existence))

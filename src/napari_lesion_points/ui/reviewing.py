@@ -12,6 +12,7 @@ from napari_lesion_points.core.records import Change, LesionPoint, Order, Place,
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui.review_clicks import ReviewClicks
 from napari_lesion_points.ui.session import Notice
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,12 @@ _SETTLE_MS = 250
 #: The newest verdicts tell the pace.
 _PACE_OF = 20
 
-_READING = "Reading the candidates of all cases …"
-_WORDS = {Verdict.ACCEPTED: "Accepted", Verdict.REJECTED: "Rejected", Verdict.UNSURE: "Put aside as unsure"}
+_READING = _("Reading the candidates of all cases …")
+_STORED = {
+    Verdict.ACCEPTED: _("Accepted, stored (existence {existence:.2f})."),
+    Verdict.REJECTED: _("Rejected, stored (existence {existence:.2f})."),
+    Verdict.UNSURE: _("Put aside as unsure, stored (existence {existence:.2f})."),
+}
 
 
 class ReviewDesk:
@@ -256,9 +261,9 @@ class ReviewDesk:
         try:
             change = verdict_change(controller.study, candidate, verdict)
         except LesionPointsError as error:
-            controller.say(f"Not stored: {error}", "error")
+            controller.say(_("Not stored: {error}").format(error=error), "error")
             return
-        self.carry_out(change, f"{_WORDS[verdict]}, stored (existence {candidate.existence:.2f}).")
+        self.carry_out(change, _STORED[verdict].format(existence=candidate.existence))
 
     def carry_out(self, change: Change, text: str) -> None:
         """Store what was decided about the candidate under review, and go on to the next that waits."""

@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING
 
 from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, LesionPoint, Verdict
 from napari_lesion_points.ui.session import JobState, PaintedMask, State
-from napari_lesion_points.ui.words import at_pace, remaining
+from napari_lesion_points.ui.translation import _, ngettext
+from napari_lesion_points.ui.words import duration, remaining, seconds_at_pace
 from napari_lesion_points.ui.worklist import Way, listed, neighbours, next_case, ordered, progress
 
 if TYPE_CHECKING:
     from napari_lesion_points.store.study import CaseSummary
     from napari_lesion_points.workflow.agreement import AgreementRow
     from napari_lesion_points.workflow.consensus import Difference
+
+#: How a job ended, without a reason and with one.
+_ENDS = {
+    "returned": (_("Finished"), _("Finished: {reason}")),
+    "failed": (_("Failed"), _("Failed: {reason}")),
+    "stopped": (_("Stopped"), _("Stopped: {reason}")),
+}
 
 
 @dataclass(frozen=True)
@@ -122,9 +130,9 @@ def resolve(state: State) -> Screen:
         can_train=bool(chosen) and not state.job.running,
         start_from=_start_from(state),
         can_predict=bool(state.model) and bool(state.cases) and not state.job.running,
-        shown_candidates=f"{above} of {len(state.candidates)} shown"
+        shown_candidates=_("{count} of {total} shown").format(count=above, total=len(state.candidates))
         if state.candidates
-        else "no candidates in this case",
+        else _("no candidates in this case"),
         review_progress=_review_progress(state, left, to_review, unsure),
         reviewed=to_review - left,
         to_review=to_review,
@@ -175,40 +183,44 @@ def position(point: LesionPoint) -> str:
 
 def _study_title(state: State) -> str:
     if not state.root:
-        return "No study open"
+        return _("No study open")
     name = state.root.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
     done = sum(s.state is CaseState.DONE for s in state.cases)
-    whose = {SHARED: "", "": "", CONSENSUS: " · consensus", state.reader: " · blind"}
-    return f"{name} · {_count(len(state.cases), 'case')}, {done} done" + whose.get(state.reading, f" · {state.reading}")
+    counts = _("{cases}, {count} done").format(cases=_cases(len(state.cases)), count=done)
+    whose = {SHARED: "", "": "", CONSENSUS: _("consensus"), state.reader: _("blind")}
+    return " · ".join(part for part in (name, counts, whose.get(state.reading, state.reading)) if part)
 
 
 def _hint(state: State, ready: bool) -> str:
     if not state.root:
-        return "Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files."
+        return _("Open a study to begin: a BIDS dataset, a folder with one sub-folder per case, or image files.")
     if state.loading or not ready:
-        return f"Reading {state.wanted} …" if state.wanted else "Choose a case."
+        return _("Reading {case} …").format(case=state.wanted) if state.wanted else _("Choose a case.")
     if state.tab == "Review":
-        return "A accepts, R rejects, U puts aside; ? shows all keys. Every verdict is stored at once."
+        return _("A accepts, R rejects, U puts aside; ? shows all keys. Every verdict is stored at once.")
     if not state.points:
-        return "Click the centre of each lesion. None in this case? Press “No lesions”."
-    return "Click adds, drag moves, Delete removes the selected point. Every edit is stored at once."
+        return _("Click the centre of each lesion. None in this case? Press “No lesions”.")
+    return _("Click adds, drag moves, Delete removes the selected point. Every edit is stored at once.")
 
 
 def _train_text(summary: CaseSummary) -> str:
     if not summary.annotations:
-        return "no lesions"
-    return _count(summary.annotations, "point") + ("" if summary.state is CaseState.DONE else ", in progress")
+        return _("no lesions")
+    points = _points(summary.annotations)
+    return points if summary.state is CaseState.DONE else _("{points}, in progress").format(points=points)
 
 
 def _train_summary(chosen: list[CaseSummary]) -> str:
     if not chosen:
-        return "No case to train on: click lesions in a case, or mark one as having none."
-    points = sum(s.annotations for s in chosen)
-    text = f"{_count(len(chosen), 'case')}, {_count(points, 'point')}"
+        return _("No case to train on: click lesions in a case, or mark one as having none.")
+    cases, points = _cases(len(chosen)), _points(sum(s.annotations for s in chosen))
     if empty := sum(not s.annotations for s in chosen):
-        text += f" ({empty} without lesions)"
+        text = _("{cases}, {points} ({count} without lesions)").format(cases=cases, points=points, count=empty)
+    else:
+        text = _("{cases}, {points}").format(cases=cases, points=points)
     if unfinished := sum(s.state is not CaseState.DONE for s in chosen):
-        text += f". {unfinished} in progress: “Done” will say that the rest of it is healthy."
+        more = _("{summary}. {count} in progress: “Done” will say that the rest of it is healthy.")
+        text = more.format(summary=text, count=unfinished)
     return text
 
 
@@ -232,11 +244,13 @@ def _review_progress(state: State, left: int, to_review: int, unsure: int) -> st
     '2 of 3 unsure left'
     """
     if not to_review:
-        return "none is unsure" if state.asking is Verdict.UNSURE else "nothing to review"
+        return _("none is unsure") if state.asking is Verdict.UNSURE else _("nothing to review")
     if state.asking is Verdict.UNSURE:
-        return f"{left} of {to_review} unsure left"
-    parts = [f"{left} of {to_review} left"] + ([f"{unsure} unsure"] if unsure else [])
-    if pace := at_pace(state.verdicts_s, left).removesuffix(" left"):
+        return _("{count} of {total} unsure left").format(count=left, total=to_review)
+    parts = [_("{count} of {total} left").format(count=left, total=to_review)]
+    if unsure:
+        parts.append(_("{count} unsure").format(count=unsure))
+    if pace := duration(seconds_at_pace(state.verdicts_s, left)):
         parts.append(pace)
     return ", ".join(parts)
 
@@ -245,13 +259,15 @@ def _review_text(state: State, current: LesionPoint | None, unsure: int) -> str:
     if current is not None:
         return state.gesture.words(current) if state.placing else ""
     if state.asking is Verdict.UNSURE:
-        return "These were the unsure ones. Shift+U goes back to the candidates without a verdict."
-    aside = f" {unsure} put aside as unsure: Shift+U asks again." if unsure else ""
+        return _("These were the unsure ones. Shift+U goes back to the candidates without a verdict.")
     if not state.queue:
-        return f"No unreviewed candidate. Predict first, or lower the existence slider.{aside}"
-    if skipped := sum(point.verdict is Verdict.NONE for point in state.queue):
-        return f"{skipped} skipped, without a verdict: ↻ asks again, B goes back.{aside}"
-    return f"All reviewed. The next fine-tuning will use what you accepted and moved.{aside}"
+        said = _("No unreviewed candidate. Predict first, or lower the existence slider.")
+    elif skipped := sum(point.verdict is Verdict.NONE for point in state.queue):
+        said = _("{count} skipped, without a verdict: ↻ asks again, B goes back.").format(count=skipped)
+    else:
+        said = _("All reviewed. The next fine-tuning will use what you accepted and moved.")
+    aside = _("{count} put aside as unsure: Shift+U asks again.").format(count=unsure)
+    return f"{said} {aside}" if unsure else said
 
 
 def _lesions_text(state: State) -> str:
@@ -273,9 +289,8 @@ def _lesions_text(state: State) -> str:
     open_ones = lesion_count([c.existence for i, c in enumerate(waiting) if i not in near])
     marked = len(state.points)
     low, high = marked + open_ones.low, marked + open_ones.high
-    return (
-        f"Lesions in this case: {marked} marked; {marked + open_ones.expected:.1f} expected, {low} to {high} with 90 %"
-    )
+    text = _("Lesions in this case: {marked} marked; {expected:.1f} expected, {low} to {high} with 90 %")
+    return text.format(marked=marked, expected=marked + open_ones.expected, low=low, high=high)
 
 
 def _agreement_row(row: AgreementRow) -> tuple[str, ...]:
@@ -295,31 +310,43 @@ def _agreement_row(row: AgreementRow) -> tuple[str, ...]:
 
 def _difference_title(state: State, difference: Difference | None) -> str:
     if difference is None:
-        return "All settled" if state.differences else "No differences"
-    return f"{difference.points[0].case} · {state.difference_at + 1} of {len(state.differences)}"
+        return _("All settled") if state.differences else _("No differences")
+    place = _("{number} of {total}").format(number=state.difference_at + 1, total=len(state.differences))
+    return f"{difference.points[0].case} · {place}"
 
 
 def _difference_text(state: State, difference: Difference | None) -> str:
     """Say what two readers differ in."""
     if difference is None:
         return (
-            "Mark the cases as done; training can learn from the consensus."
+            _("Mark the cases as done; training can learn from the consensus.")
             if state.differences
-            else "Choose two readers: what both found becomes the consensus, and you settle the rest."
+            else _("Choose two readers: what both found becomes the consensus, and you settle the rest.")
         )
     one, other = state.compared
     if difference.first and difference.second:
         apart = math.dist(difference.first.world, difference.second.world)
-        text = f"{one} and {other} put this lesion {apart:.1f} mm apart."
+        text = _("{first} and {second} put this lesion {distance:.1f} mm apart.")
+        text = text.format(first=one, second=other, distance=apart)
     else:
         has, lacks = (one, other) if difference.first else (other, one)
-        text = f"{has} has a lesion here, {lacks} has none."
-    kept = [name for name, p in ((one, difference.first), (other, difference.second)) if p and p.verdict == "accepted"]
-    return text + (f" Settled: {' and '.join(kept) or 'none'} kept." if difference.settled else "")
+        text = _("{first} has a lesion here, {second} has none.").format(first=has, second=lacks)
+    return f"{text} {_settled_text(state, difference)}" if difference.settled else text
+
+
+def _settled_text(state: State, difference: Difference) -> str:
+    """Say whose points were kept."""
+    points = zip(state.compared, (difference.first, difference.second), strict=True)
+    match [name for name, point in points if point and point.verdict == "accepted"]:
+        case [first, second]:
+            return _("Settled: {first} and {second} kept.").format(first=first, second=second)
+        case [reader]:
+            return _("Settled: {reader} kept.").format(reader=reader)
+    return _("Settled: none kept.")
 
 
 def _painted_text(mask: PaintedMask) -> str:
-    return f"{_count(mask.lesions, 'lesion')}, {mask.volume_ml:.3f} ml"
+    return _("{lesions}, {volume:.3f} ml").format(lesions=_lesions(mask.lesions), volume=mask.volume_ml)
 
 
 def _volumes_text(state: State) -> str:
@@ -331,22 +358,27 @@ def _volumes_text(state: State) -> str:
     ('Not segmented yet.', 'No lesion found.')
     """
     if state.lesions is None:
-        return "Not segmented yet."
+        return _("Not segmented yet.")
     if not state.lesions:
-        return "No lesion found."
+        return _("No lesion found.")
     total_ml = sum(one.volume_ml for one in state.lesions)
-    return f"{_count(len(state.lesions), 'lesion')}, {total_ml:.3f} ml in all"
+    return _("{lesions}, {volume:.3f} ml in all").format(lesions=_lesions(len(state.lesions)), volume=total_ml)
 
 
 def _job_text(job: JobState) -> str:
     if job.running:
-        parts = [job.message or job.title, "stopping …" if job.stopping else remaining(job.remaining_s)]
+        parts = [job.message or job.title, _("stopping …") if job.stopping else remaining(job.remaining_s)]
         return " · ".join(part for part in parts if part)
-    words = {"returned": "Finished", "failed": "Failed", "stopped": "Stopped"}
-    if job.outcome:
-        return f"{words[job.outcome]}: {job.reason}" if job.reason else words[job.outcome]
-    return ""
+    return _ENDS[job.outcome][bool(job.reason)].format(reason=job.reason) if job.outcome else ""
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def _cases(number: int) -> str:
+    return ngettext("{count} case", "{count} cases", number).format(count=number)
+
+
+def _points(number: int) -> str:
+    return ngettext("{count} point", "{count} points", number).format(count=number)
+
+
+def _lesions(number: int) -> str:
+    return ngettext("{count} lesion", "{count} lesions", number).format(count=number)

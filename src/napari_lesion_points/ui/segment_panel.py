@@ -27,11 +27,12 @@ from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.painting import PaintDesk
 from napari_lesion_points.ui.screen import Screen, TrainRow, position
 from napari_lesion_points.ui.train_panel import model_name
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.lesion_volumes import LesionVolume
 
-_TOOLS = {"paint": "Paint", "erase": "Erase", "pan_zoom": "Pan"}
+_TOOLS = {"paint": _("Paint"), "erase": _("Erase"), "pan_zoom": _("Pan")}
 
 
 class SegmentPanel(Section):
@@ -43,7 +44,7 @@ class SegmentPanel(Section):
         self._rows: tuple[TrainRow, ...] = ()
         self._models: tuple[str, ...] = ()
         self._lesions: tuple[LesionVolume, ...] | None = ()
-        tips = ("P or 2", "E or 1", "Z or 6; hold Space to pan while painting")
+        tips = (_("P or 2"), _("E or 1"), _("Z or 6; hold Space to pan while painting"))
         self.tools = {
             mode: button(text, partial(desk.set_mode, mode), tip, checkable=True)
             for (mode, text), tip in zip(_TOOLS.items(), tips, strict=True)
@@ -51,12 +52,12 @@ class SegmentPanel(Section):
         self.brush = QSpinBox()
         self.brush.setRange(1, 40)
         self.brush.setFixedWidth(70)
-        self.brush.setToolTip("Width of the brush in voxels")
+        self.brush.setToolTip(_("Width of the brush in voxels"))
         self.brush.valueChanged.connect(desk.set_brush)
-        self.masks = _table("Learn from", "Painted")
+        self.masks = _table(_("Learn from"), _("Painted"))
         self.masks.itemChanged.connect(self._checked)
         self.init = QComboBox()
-        self.init.setToolTip("The encoder of this model is kept; the rest learns from your masks")
+        self.init.setToolTip(_("The encoder of this model is kept; the rest learns from your masks"))
         self.init.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.init.setMinimumContentsLength(4)
         self.minutes = QDoubleSpinBox()
@@ -66,33 +67,33 @@ class SegmentPanel(Section):
         self.minutes.setSuffix(" min")
         self.minutes.setFixedWidth(90)
         self.guard(self.brush, self.init, self.minutes)
-        self.start = button("Learn from masks", self._start)
-        self.cancel = button("Cancel", jobs.stop, "Stop; the best model so far is kept")
+        self.start = button(_("Learn from masks"), self._start)
+        self.cancel = button(_("Cancel"), jobs.stop, _("Stop; the best model so far is kept"))
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setMaximumHeight(18)
         self.outcome = wrapped()
-        self.segment = button("Segment this case", self._segment, "With the newest segmentation of this study")
+        self.segment = button(_("Segment this case"), self._segment, _("With the newest segmentation of this study"))
         self.total = QLabel()
-        self.lesions = _table("Lesion", "ml", "Place")
+        self.lesions = _table(_("Lesion"), "ml", _("Place"))
         self.lesions.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.lesions.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.lesions.cellClicked.connect(lambda line, _: self._jump(line))
+        self.lesions.cellClicked.connect(lambda line, __: self._jump(line))
         sizes = self.lesions.horizontalHeader()
         for column in (0, 1):
             sizes.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 6, 6, 6)
         layout.setSpacing(4)
-        layout.addLayout(row(*self.tools.values(), QLabel("Brush"), self.brush))
+        layout.addLayout(row(*self.tools.values(), QLabel(_("Brush")), self.brush))
         layout.addWidget(self.masks, 1)
-        choices = row(QLabel("From"), self.init, QLabel("for"), self.minutes)
+        choices = row(QLabel(_("From")), self.init, QLabel(_("for")), self.minutes)
         choices.setStretch(1, 1)
         layout.addLayout(choices)
         layout.addLayout(row(self.start, self.cancel))
         layout.addWidget(self.progress)
         layout.addWidget(self.outcome)
-        layout.addWidget(caption("Lesions of this case"))
+        layout.addWidget(caption(_("Lesions of this case")))
         layout.addLayout(row(self.segment, self.total))
         layout.addWidget(self.lesions, 1)
 
@@ -111,7 +112,7 @@ class SegmentPanel(Section):
             self.init.clear()
             for path, card in cards.items():
                 self.init.addItem(model_name(card), path)
-            self.init.addItem("scratch", "")
+            self.init.addItem(_("scratch"), "")
             detector = next((path for path, card in cards.items() if card.label != "segmentation"), "")
             at = self.init.findData(chosen) if chosen else -1
             self.init.setCurrentIndex(at if at >= 0 else self.init.findData(detector))
@@ -170,7 +171,7 @@ class SegmentPanel(Section):
         self._jobs.predict(self._controller.screen.segmenter, (state.shown,), "auto")
 
 
-_FIRST = "Paint the lesions of one to five cases, whole. All is saved by itself."
+_FIRST = _("Paint the lesions of one to five cases, whole. All is saved by itself.")
 
 
 def _table(*columns: str) -> QTableWidget:

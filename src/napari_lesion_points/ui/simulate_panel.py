@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.types import FileDialogMode
 from magicgui.widgets import Container, FileEdit, Label, ProgressBar, PushButton, SpinBox
 
+from napari_lesion_points.ui.translation import _, ngettext
 from napari_lesion_points.ui.worker import Workers
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ class SimulatePanel(Container[Any]):
 
     def __init__(self) -> None:
         self.folder = FileEdit(
-            mode=FileDialogMode.EXISTING_DIRECTORY, label="New folder", value=Path.home() / "simulated-study"
+            mode=FileDialogMode.EXISTING_DIRECTORY, label=_("New folder"), value=Path.home() / "simulated-study"
         )
-        self.cases = SpinBox(label="Patients", min=1, max=500, value=20)
-        self.seed = SpinBox(label="Seed", min=0, max=999_999, value=0, tooltip="The same seed gives the same study.")
-        self.button = PushButton(text="Simulate")
+        self.cases = SpinBox(label=_("Patients"), min=1, max=500, value=20)
+        self.seed = SpinBox(
+            label=_("Seed"), min=0, max=999_999, value=0, tooltip=_("The same seed gives the same study.")
+        )
+        self.button = PushButton(text=_("Simulate"))
         self.bar = ProgressBar(min=0, max=1, value=0, visible=False)
-        self.message = Label(value="A second or so per patient; then open it in the Lesion points panel.")
+        self.message = Label(value=_("A second or so per patient; then open it in the Lesion points panel."))
         super().__init__(widgets=[self.folder, self.cases, self.seed, self.button, self.bar, self.message])
         self._workers = Workers()
         self.button.changed.connect(self._start)
@@ -42,13 +45,18 @@ class SimulatePanel(Container[Any]):
             self.cases.value,
             self.seed.value,
             yielded=self._show,
-            returned=lambda _: self._end(f"Written to {self.folder.value}. Open it in the Lesion points panel."),
+            returned=lambda __: self._end(
+                _("Written to {folder}. Open it in the Lesion points panel.").format(folder=self.folder.value)
+            ),
             failed=self._end,
         )
 
     def _show(self, made: SimulationProgress) -> None:
         self.bar.value = made.done
-        self.message.value = f"{made.case}: {made.lesions} lesions ({made.done} of {made.total})"
+        message = ngettext(
+            "{case}: {count} lesions ({done} of {total})", "{case}: {count} lesions ({done} of {total})", made.lesions
+        )
+        self.message.value = message.format(case=made.case, count=made.lesions, done=made.done, total=made.total)
 
     def _end(self, message: str) -> None:
         self.bar.visible = False

@@ -107,7 +107,7 @@ def train_stage(
     dock.show_tab("Train")
     wait(lambda: bool(controller.state.models), 60, "the list of models")
     path = next((str(card.path) for card in controller.state.models if card.name == init), "")
-    dock.train.unit.setCurrentText("min")
+    dock.train.unit.setCurrentIndex(dock.train.unit.findData("min"))
     dock.train.budget.setValue(minutes)
     dock.train.init.setCurrentIndex(max(dock.train.init.findData(path), 0))
     dock.train.device.setCurrentIndex(max(dock.train.device.findData(device), 0))

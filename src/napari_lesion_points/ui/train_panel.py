@@ -26,11 +26,12 @@ from napari_lesion_points.ui.curves import TrainingCurves
 from napari_lesion_points.ui.jobs import JobControl
 from napari_lesion_points.ui.preferences import preferences
 from napari_lesion_points.ui.screen import Screen, TrainRow
+from napari_lesion_points.ui.translation import _
 
 if TYPE_CHECKING:
     from napari_lesion_points.workflow.models import ModelCard
 
-_SCRATCH = "From scratch"
+_SCRATCH = _("From scratch")
 
 
 class TrainPanel(Section):
@@ -43,7 +44,7 @@ class TrainPanel(Section):
         self._rows: tuple[TrainRow, ...] = ()
         self._models: tuple[str, ...] = ("",)
         self.table = QTableWidget(0, 2)
-        self.table.setHorizontalHeaderLabels(["Learn from", "Points used"])
+        self.table.setHorizontalHeaderLabels([_("Learn from"), _("Points used")])
         self.table.verticalHeader().setVisible(False)
         self.table.verticalHeader().setDefaultSectionSize(21)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -57,18 +58,21 @@ class TrainPanel(Section):
         self.init = QComboBox()
         self.init.addItem(_SCRATCH, "")
         self.init.setToolTip(
-            "What goes on learning: a copy of the newest model, or of the starter while there is none of your own; "
-            "or a new model, which needs many cases"
+            _(
+                "What goes on learning: a copy of the newest model, or of the starter while there is none of your own; "
+                "or a new model, which needs many cases"
+            )
         )
         self.device = QComboBox()
-        self.device.addItem("auto", "auto")
-        self.device.setToolTip("Where to train; auto takes the fastest device found")
+        self.device.addItem(_("auto"), "auto")
+        self.device.setToolTip(_("Where to train; auto takes the fastest device found"))
         self.budget = QDoubleSpinBox()
         self.budget.setRange(0.1, 10_000)
         self.budget.setDecimals(1)
         self.budget.setValue(preferences().minutes)
         self.unit = QComboBox()
-        self.unit.addItems(["min", "epochs"])
+        self.unit.addItem(_("min"), "min")
+        self.unit.addItem(_("epochs"), "epochs")
         self.sigma = QDoubleSpinBox()
         self.sigma.setRange(0.5, 10)
         self.sigma.setSingleStep(0.1)
@@ -76,7 +80,7 @@ class TrainPanel(Section):
         self._own_sigma_mm = self.sigma.value()
         self.sigma.setSuffix(" mm")
         self.sigma.setDecimals(1)
-        self.sigma.setToolTip("Standard deviation of the Gaussian drawn at each lesion point")
+        self.sigma.setToolTip(_("Standard deviation of the Gaussian drawn at each lesion point"))
         for box in (self.init, self.device):
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(4)
@@ -86,11 +90,11 @@ class TrainPanel(Section):
         self.sigma.setFixedWidth(84)
         self._picked = False
         self.init.activated.connect(self._pick)
-        self.init.currentIndexChanged.connect(lambda _: self.show_screen(controller.screen))
+        self.init.currentIndexChanged.connect(lambda __: self.show_screen(controller.screen))
         self.guard(self.init, self.device, self.budget, self.unit, self.sigma)
-        self.start = button("Start training", self._start)
-        self.cancel = button("Cancel", jobs.stop, "Stop; the best model so far is kept")
-        self.resume = button("Resume", self._resume, "Go on with the chosen model's interrupted training")
+        self.start = button(_("Start training"), self._start)
+        self.cancel = button(_("Cancel"), jobs.stop, _("Stop; the best model so far is kept"))
+        self.resume = button(_("Resume"), self._resume, _("Go on with the chosen model's interrupted training"))
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setMaximumHeight(18)
@@ -102,7 +106,7 @@ class TrainPanel(Section):
         grid.setSpacing(4)
         budget = QWidget()
         budget.setLayout(row(self.budget, self.unit))
-        choices = (("From", self.init), ("Device", self.device), ("For", budget), ("Sigma", self.sigma))
+        choices = ((_("From"), self.init), (_("Device"), self.device), (_("For"), budget), (_("Sigma"), self.sigma))
         for place, (name, widget) in enumerate(choices):
             line, column = place // 2, 2 * (place % 2)
             grid.addWidget(QLabel(name), line, column)
@@ -140,7 +144,7 @@ class TrainPanel(Section):
                 self.device.addItem(label, name)
         chosen_card = cards.get(self.init.currentData() or "")
         training = job.kind == "train"
-        self.start.setText("Fine-tune" if chosen_card is not None else "Start training")
+        self.start.setText(_("Fine-tune") if chosen_card is not None else _("Start training"))
         self.start.setEnabled(screen.can_train)
         if self.sigma.isEnabled():
             self._own_sigma_mm = self.sigma.value()
@@ -186,7 +190,7 @@ class TrainPanel(Section):
         self._train(resume=True)
 
     def _train(self, resume: bool) -> None:
-        in_minutes = self.unit.currentText() == "min"
+        in_minutes = self.unit.currentData() == "min"
         self._jobs.train(
             minutes=self.budget.value() if in_minutes else None,
             epochs=None if in_minutes else max(round(self.budget.value()), 1),
@@ -200,5 +204,5 @@ class TrainPanel(Section):
 def model_name(card: ModelCard) -> str:
     """Name a model in a list: its folder, and its validation F1, or Dice of a segmentation, when it has one."""
     if card.dice is not None:
-        return f"{card.name} (Dice {card.dice:.2f})"
-    return card.name if card.f1 is None else f"{card.name} (F1 {card.f1:.2f})"
+        return _("{model} (Dice {dice:.2f})").format(model=card.name, dice=card.dice)
+    return card.name if card.f1 is None else _("{model} (F1 {f1:.2f})").format(model=card.name, f1=card.f1)

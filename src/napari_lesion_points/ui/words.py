@@ -6,8 +6,27 @@ from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
 
+from napari_lesion_points.ui.translation import _
+
 #: From so many steps on, their pace says how long the rest takes.
 _PACE_FROM = 3
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time in words; "" when it is not known.
+
+    Examples
+    --------
+    >>> duration(95), duration(20), duration(20_000), duration(None)
+    ('about 2 min', 'about 20 s', 'about 6 h', '')
+    """
+    if seconds is None or seconds != seconds:
+        return ""
+    if seconds < 90:
+        return _("about {number} s").format(number=max(round(seconds), 1))
+    if seconds < 90 * 60:
+        return _("about {number} min").format(number=round(seconds / 60))
+    return _("about {number} h").format(number=round(seconds / 3600))
 
 
 def remaining(seconds: float | None) -> str:
@@ -15,20 +34,15 @@ def remaining(seconds: float | None) -> str:
 
     Examples
     --------
-    >>> remaining(95), remaining(20), remaining(20_000), remaining(None)
-    ('about 2 min left', 'about 20 s left', 'about 6 h left', '')
+    >>> remaining(95), remaining(None)
+    ('about 2 min left', '')
     """
-    if seconds is None or seconds != seconds:
-        return ""
-    if seconds < 90:
-        return f"about {max(round(seconds), 1)} s left"
-    if seconds < 90 * 60:
-        return f"about {round(seconds / 60)} min left"
-    return f"about {round(seconds / 3600)} h left"
+    time = duration(seconds)
+    return _("{time} left").format(time=time) if time else ""
 
 
-def at_pace(times_s: Sequence[float], left: int) -> str:
-    """Time that what is left takes, in words, at the pace of the newest steps: their median, so breaks do not count.
+def seconds_at_pace(times_s: Sequence[float], left: int) -> float | None:
+    """Time that what is left takes, at the pace of the newest steps: their median, so breaks do not count.
 
     Parameters
     ----------
@@ -39,8 +53,8 @@ def at_pace(times_s: Sequence[float], left: int) -> str:
 
     Examples
     --------
-    >>> at_pace((0, 4, 8, 308), 12), at_pace((0, 4, 8), 12)
-    ('about 48 s left', '')
+    >>> seconds_at_pace((0, 4, 8, 308), 12), seconds_at_pace((0, 4, 8), 12)
+    (48, None)
     """
     steps = [later - earlier for earlier, later in pairwise(times_s)]
-    return remaining(left * median(steps)) if len(steps) >= _PACE_FROM and left else ""
+    return left * median(steps) if len(steps) >= _PACE_FROM and left else None

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, Signal, Slot
 
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.translation import _
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -163,7 +164,7 @@ def wait_for(function: Callable[[], _T]) -> _T:
     loop = QEventLoop()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(function)
-        relay = _Relay(lambda _: None, lambda _: loop.quit())
+        relay = _Relay(lambda __: None, lambda __: loop.quit())
         future.add_done_callback(relay.done.emit)
         loop.exec()
     return future.result()
@@ -174,4 +175,5 @@ def describe(error: BaseException) -> str:
     if isinstance(error, LesionPointsError):
         return str(error)
     _LOG.error("Unexpected error in a worker", exc_info=error)
-    return f"Unexpected {type(error).__name__}: {error}. Your points are stored; please report this with the log."
+    said = _("Unexpected {kind}: {error}. Your points are stored; please report this with the log.")
+    return said.format(kind=type(error).__name__, error=error)

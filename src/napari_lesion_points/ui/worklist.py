@@ -16,7 +16,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from napari_lesion_points.core.records import CaseState
-from napari_lesion_points.ui.words import at_pace
+from napari_lesion_points.ui.translation import _, ngettext
+from napari_lesion_points.ui.vocabulary import STATE_WORDS
+from napari_lesion_points.ui.words import remaining, seconds_at_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -175,17 +177,22 @@ def progress(cases: Sequence[CaseSummary], finished_s: Sequence[float]) -> str:
     if not cases:
         return ""
     waiting = [s for s in cases if s.state is not CaseState.DONE]
-    parts = [f"{len(cases) - len(waiting)} of {len(cases)} done", f"{sum(s.annotations for s in cases)} points"]
+    points = sum(s.annotations for s in cases)
+    parts = [
+        _("{count} of {total} done").format(count=len(cases) - len(waiting), total=len(cases)),
+        ngettext("{count} points", "{count} points", points).format(count=points),
+    ]
     if to_review := sum(s.candidates - s.reviewed for s in waiting):
-        parts.append(f"{to_review} to review")
-    return " · ".join(part for part in (*parts, at_pace(finished_s, len(waiting))) if part)
+        parts.append(_("{count} to review").format(count=to_review))
+    left = remaining(seconds_at_pace(finished_s, len(waiting)))
+    return " · ".join((*parts, left) if left else parts)
 
 
 def state_of(summary: CaseSummary) -> str:
     """Return the state of a case in words; done without a point means that it has been read and has no lesions."""
     if summary.state is CaseState.DONE and not summary.annotations:
-        return "done, no lesions"
-    return str(summary.state)
+        return _("done, no lesions")
+    return STATE_WORDS[summary.state]
 
 
 def cells(summary: CaseSummary) -> dict[Column, str]:
@@ -203,9 +210,10 @@ def tip(summary: CaseSummary) -> str:
     """Return what the list says of a case under the pointer."""
     lines = [f"{summary.case}: {state_of(summary)}"]
     if summary.note:
-        lines.append(f"Note: {summary.note}")
+        lines.append(_("Note: {text}").format(text=summary.note))
     if summary.benefit:
-        lines.append(f"Reviewing it changes the number of lesions by {summary.benefit:.1f}, as far as one can expect.")
+        gain = _("Reviewing it changes the number of lesions by {benefit:.1f}, as far as one can expect.")
+        lines.append(gain.format(benefit=summary.benefit))
     return "\n".join(lines)
 
 

@@ -12,6 +12,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_lesion_points.core.records import CaseState, Change
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui.screen import following_case
+from napari_lesion_points.ui.translation import _
+from napari_lesion_points.ui.vocabulary import STATE_WORDS
 from napari_lesion_points.ui.worklist import PACE_OF, Column, Way
 
 if TYPE_CHECKING:
@@ -110,7 +112,7 @@ class WorklistDesk(QObject):
         if case:
             controller.select_case(case)
         elif way is not Way.LIST and controller.study is not None:
-            controller.say("No other case waits: all are done.")
+            controller.say(_("No other case waits: all are done."))
 
     # the case on screen ----------------------------------------------------------------------------------------------
 
@@ -121,7 +123,8 @@ class WorklistDesk(QObject):
         if summary is None:
             return
         change = Change(summary.case, f"mark as {state}", {}, {}, (summary.state, state))
-        if controller.store(change, f"{summary.case} is marked as {state}.") and state is CaseState.DONE:
+        said = _("{case} is marked as {state}.").format(case=summary.case, state=STATE_WORDS[state])
+        if controller.store(change, said) and state is CaseState.DONE:
             controller.update(finished_s=(*controller.state.finished_s, time.monotonic())[-PACE_OF:])
 
     def write_note(self) -> None:
@@ -140,9 +143,12 @@ class WorklistDesk(QObject):
         self._rest.stop()
         change = self._note_change()
         controller = self._controller
-        if change is not None and change.note and not controller.store(change, f"Note on {change.case} stored."):
+        if change is None or not change.note:
+            return
+        if not controller.store(change, _("Note on {case} stored.").format(case=change.case)):
             controller.refresh(change.case)
-            controller.say(f"{controller.state.notice.text} You had written: “{change.note[1]}”", "error")
+            written = _("You had written: “{note}”").format(note=change.note[1])
+            controller.say(f"{controller.state.notice.text} {written}", "error")
 
     @property
     def writing(self) -> bool:
