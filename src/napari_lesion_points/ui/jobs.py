@@ -186,7 +186,7 @@ class JobControl(QObject):
         if len(cases) == 1:
             title = _("Predicting {case}").format(case=cases[0])
         else:
-            several = ngettext("Predicting {count} cases", "Predicting {count} cases", len(cases))
+            several = ngettext("Predicting {count} case", "Predicting {count} cases", len(cases))
             title = several.format(count=len(cases))
         self._start("predict", title, lambda stop: storing(study, self.runner(spec, stop, lambda: None), model))
 
@@ -328,7 +328,7 @@ class JobControl(QObject):
         elif isinstance(event, CasePredicted):
             self._controller.reload_heatmap(event.case)
             number = len(event.candidates)
-            text = ngettext("{case}: {count} candidates.", "{case}: {count} candidates.", number)
+            text = ngettext("{case}: {count} candidate.", "{case}: {count} candidates.", number)
             self._controller.show_stored(text.format(case=event.case, count=number))
             self.predicted.emit(event.case)
             if event.mask:
@@ -376,13 +376,13 @@ def _exporting(study: Study, folder: Path, formats: tuple[ExportFormat, ...], st
     for number, name in enumerate(formats):
         if stop.is_set():
             said = ngettext(
-                "{count} files had been written to {folder}.", "{count} files had been written to {folder}.", written
+                "{count} file had been written to {folder}.", "{count} files had been written to {folder}.", written
             )
             yield Finished("stopped", said.format(count=written, folder=folder), str(folder))
             return
         yield Progress(_("export"), number / len(formats), 0.0, math.nan, _("writing {format}").format(format=name))
         written += len(export_study(study, folder, name))
-    said = ngettext("{count} files written to {folder}.", "{count} files written to {folder}.", written)
+    said = ngettext("{count} file written to {folder}.", "{count} files written to {folder}.", written)
     yield Finished("returned", said.format(count=written, folder=folder), str(folder))
 
 
@@ -399,8 +399,8 @@ def _importing(study: Study, path: Path, case: str) -> Iterator[Event]:
     changes = import_points(study, path, case or None)
     points = sum(len(change.annotations) for change in changes)
     said = _("{points} in {cases} from {file}.").format(
-        points=ngettext("{count} new points", "{count} new points", points).format(count=points),
-        cases=ngettext("{count} cases", "{count} cases", len(changes)).format(count=len(changes)),
+        points=ngettext("{count} new point", "{count} new points", points).format(count=points),
+        cases=ngettext("{count} case", "{count} cases", len(changes)).format(count=len(changes)),
         file=path.name,
     )
     yield Finished("returned", said if changes else f"{said} {_KNOWN}")
@@ -412,19 +412,19 @@ def _importing_masks(study: Study, pattern: str, stop: threading.Event) -> Itera
     read = points = 0
     for mask in points_from_masks(study, pattern):
         read, points = mask.done, points + mask.points
-        found = ngettext("{case}: {count} points", "{case}: {count} points", mask.points)
+        found = ngettext("{case}: {count} point", "{case}: {count} points", mask.points)
         message = found.format(case=mask.case, count=mask.points)
         yield Progress(_("import"), mask.done / mask.total, 0.0, math.nan, message)
         if stop.is_set() and mask.done < mask.total:
             said = ngettext(
-                "{count} of {total} masks had been read; their points are kept.",
+                "{count} of {total} mask had been read; its points are kept.",
                 "{count} of {total} masks had been read; their points are kept.",
                 mask.total,
             )
             yield Finished("stopped", said.format(count=read, total=mask.total))
             return
     said = _("{points} from {masks}; read cases are marked as done.").format(
-        points=ngettext("{count} points", "{count} points", points).format(count=points),
+        points=ngettext("{count} point", "{count} points", points).format(count=points),
         masks=ngettext("{count} mask", "{count} masks", read).format(count=read),
     )
     yield Finished("returned", said)

@@ -109,7 +109,7 @@ class ReadersDesk:
         )  # fmt: skip
         waiting = sum(not difference.settled for difference in found)
         said = ngettext(
-            "The consensus of {first} and {second}: {count} of {total} differences to settle.",
+            "The consensus of {first} and {second}: {count} of {total} difference to settle.",
             "The consensus of {first} and {second}: {count} of {total} differences to settle.",
             len(found),
         )

@@ -54,7 +54,7 @@ class SimulatePanel(Container[Any]):
     def _show(self, made: SimulationProgress) -> None:
         self.bar.value = made.done
         message = ngettext(
-            "{case}: {count} lesions ({done} of {total})", "{case}: {count} lesions ({done} of {total})", made.lesions
+            "{case}: {count} lesion ({done} of {total})", "{case}: {count} lesions ({done} of {total})", made.lesions
         )
         self.message.value = message.format(case=made.case, count=made.lesions, done=made.done, total=made.total)
 

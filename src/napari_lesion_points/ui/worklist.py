@@ -180,7 +180,7 @@ def progress(cases: Sequence[CaseSummary], finished_s: Sequence[float]) -> str:
     points = sum(s.annotations for s in cases)
     parts = [
         _("{count} of {total} done").format(count=len(cases) - len(waiting), total=len(cases)),
-        ngettext("{count} points", "{count} points", points).format(count=points),
+        ngettext("{count} point", "{count} points", points).format(count=points),
     ]
     if to_review := sum(s.candidates - s.reviewed for s in waiting):
         parts.append(_("{count} to review").format(count=to_review))
