@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -153,3 +155,24 @@ def test_what_is_unknown_does_not_count() -> None:
     whole = soft_target_loss(logits, target, peak)
     assert soft_target_loss(logits, target, peak, torch.ones_like(known)) == pytest.approx(float(whole), rel=1e-6)
     assert soft_target_loss(logits, target, peak, known) < whole
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_shorter_kernels_answer_the_same(norm: Literal["batch", "instance"]) -> None:
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(2, filters=4, levels=3, norm=norm, bias=0.0))
+    fresh = {name: p.norm().item() for name, p in network.named_parameters() if p.ndim == 5}
+    with torch.no_grad():
+        for p in network.parameters():
+            p.mul_(9 if p.ndim == 5 else 1.5)
+    network.encoder[0].requires_grad_(False)
+    x = torch.randn(2, 2, 16, 16, 16)
+    for _ in range(20):
+        network(3 * torch.randn(2, 2, 16, 16, 16))  # BatchNorm sees what is not standard normal
+    before = network.eval()(x)
+    network.shorten_kernels(0.5)
+    torch.testing.assert_close(network(x), before, rtol=1e-2, atol=1e-2)
+    for name, p in network.named_parameters():
+        if p.ndim == 5:
+            longer = 9.0 if name.startswith(("encoder.0", "head")) else 3.0
+            assert p.norm().item() / fresh[name] == pytest.approx(longer, rel=0.15), name

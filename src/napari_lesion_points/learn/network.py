@@ -7,6 +7,7 @@ added. Filters double per level. Nothing in it is missing on a CPU or on Apple's
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -92,6 +93,26 @@ class UNet(nn.Module):
         self._frozen = True
         self.encoder.requires_grad_(False)
         self.encoder.eval()
+
+    @torch.no_grad()
+    def shorten_kernels(self, share: float = 1.0) -> None:
+        """Bring the kernels that learn a share of the way back to the length of fresh ones; the answers stay as before.
+
+        The normalisation after a convolution makes the length of its kernel irrelevant. But a kernel grows with each
+        step, and the longer it is, the less a step turns it: a network that has learned for hours hardly learns anew.
+        """
+        for block in self.modules():
+            if not (isinstance(block, nn.Sequential) and isinstance(block[0], nn.Conv3d)):
+                continue
+            kernel, norm = block[0].weight, block[1]
+            if not kernel.requires_grad:
+                continue
+            fresh = math.sqrt(len(kernel) / 3)  # torch draws weights of variance 1 / (3 inputs)
+            factor = (fresh / float(kernel.norm())) ** share
+            kernel.mul_(factor)
+            if isinstance(norm, nn.BatchNorm3d) and norm.running_mean is not None and norm.running_var is not None:
+                norm.running_mean.mul_(factor)
+                norm.running_var.mul_(factor**2)
 
     def train(self, mode: bool = True) -> UNet:
         """Switch between training and evaluation; a frozen encoder stays in evaluation."""

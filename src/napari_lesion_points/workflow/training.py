@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
 DEFAULT_MASK_THRESHOLD = 0.5  # likewise
+_MANY_CASES = 10
 
 _NOTHING_TRAINED = "Stopped while the cases were loading; nothing was trained."
 
@@ -110,6 +111,9 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         seed=spec.seed,
         label=label,
     )
+    if tuned:
+        done = {c.case for c in spec.cases if not (c.validation or c.unfinished)}
+        network.shorten_kernels(_readiness(len(training), len(done.difference(tuned.training_cases))))
     if tuned and label.kind == "heatmap":
         device.place(network)
         unfinished = {c.case for c in spec.cases if c.unfinished}
@@ -229,6 +233,20 @@ def _draw_unfinished(
             yield case.case
             drawn = predict_heatmap(network, case, settings.patches.size, peak, device)
             cases[i] = replace(case, believed=drawn.astype(np.float16))
+
+
+def _readiness(cases: int, new: int) -> float:
+    """Return how ready a model should be to learn anew from so many cases, `new` of them done and unknown to it.
+
+    A patient or two should not shake off what it knows. Many may, to teach it what a lesion is in this study, unless it
+    has learned from most of them already (docs/decisions/0037-readiness.md).
+
+    Examples
+    --------
+    >>> [round(_readiness(*n), 2) for n in ((1, 1), (3, 3), (10, 10), (80, 80), (80, 8), (80, 0))]
+    [0.0, 0.22, 1.0, 1.0, 0.1, 0.0]
+    """
+    return min((cases - 1) / (_MANY_CASES - 1), 1.0) * new / cases
 
 
 def load_network(card: ModelCard, output: Output | None = None) -> UNet:
