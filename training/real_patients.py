@@ -31,7 +31,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_lesion_points.core.components import component_centres
-from napari_lesion_points.core.events import CasePredicted
+from napari_lesion_points.core.events import CasePredicted, Finished
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.matching import match_points
 from napari_lesion_points.core.metrics import (
@@ -141,8 +141,9 @@ class Bench:
                 except LesionPointsError as error:  # no lesion among so few clicks
                     print(f"{first}, {how_many} clicks, from {init or 'scratch'}: {error}", flush=True)
                     continue
-                for _ in run(spec):
-                    pass
+                for event in run(spec):
+                    if isinstance(event, Finished) and event.outcome != "returned":
+                        raise SystemExit(f"{out}: {event.reason}")
                 self._test(out, second, first, init, wanted, clicks)
 
     def _has(self, tested_on: str, trained_on: str, init: str, wanted: int | None) -> bool:

@@ -82,7 +82,8 @@ def calibration(bench: Bench, seeds: Sequence[int]) -> Table:
         some = curve.counts > 0
         curves[name] = ((100 * curve.existence[some]).tolist(), (100 * curve.fraction_true[some]).tolist())
     curves["as it should be"] = ([0.0, 100.0], [0.0, 100.0])
-    for method, learn in METHODS.items():
+    learnable = all(len(np.unique(is_true)) == 2 for _, is_true in known) and all(len(t) for _, t in fitted)
+    for method, learn in METHODS.items() if learnable else ():
         ways[f"fitted, recalibrated: {method}"] = [
             (learn(*before, existence), is_true) for before, (existence, is_true) in zip(known, fitted, strict=True)
         ]

@@ -14,7 +14,7 @@ def open_study_dialog() -> None:
 
     viewer = napari.current_viewer()
     if viewer is not None:
-        _, dock = viewer.window.add_plugin_dock_widget("napari-lesion-points", "Lesion points")
+        _widget, dock = viewer.window.add_plugin_dock_widget("napari-lesion-points", "Lesion points")
         dock.cases.ask_folder()
 
 

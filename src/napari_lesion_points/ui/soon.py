@@ -21,7 +21,7 @@ class Soon(QObject):
         self._waiting = False
         self._asked.connect(self._call, Qt.ConnectionType.QueuedConnection)
 
-    def ask(self, _: object = None) -> None:
+    def ask(self, _event: object = None) -> None:
         """Have the function called soon; takes an event, so that it can be connected to one."""
         if not self._waiting:
             self._waiting = True
