@@ -55,7 +55,7 @@ def test_no_map_has_seen_the_case_that_it_is_judged_on(monkeypatch: pytest.Monke
         seen.append((set(existence.tolist()), set(new.tolist())))
         return new
 
-    monkeypatch.setattr(recalibrations, "_beta", noting)
+    monkeypatch.setitem(recalibrations.METHODS, "beta", noting)
     given, *_, last = compare_recalibrations(cases, TOLERANCE_MM)
     assert (last.ece, last.brier) == (given.ece, given.brier)
     each = [set(c.existence.tolist()) for c in cases]

@@ -5,18 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from training.reproduce.experiments import (
-    JITTERS_MM,
-    OTHER_LABELS,
-    PATIENTS,
-    SHARES,
-    SIGMAS_VOX,
-    annotation_time,
-    jitter,
-    labels,
-    patients,
-    transfer,
-)
+from training.reproduce import experiments
+from training.reproduce.experiments import annotation_time, jitter, labels, patients, transfer
 from training.reproduce.judging import calibration, counts, matching, uncertainty
 from training.reproduce.networks import Bench
 from training.reproduce.tables import Table
@@ -34,14 +24,16 @@ class Experiment:
 EXPERIMENTS = {
     e.name: e
     for e in (
-        Experiment("labels", lambda seeds: seeds * (len(OTHER_LABELS) + len(SIGMAS_VOX)), labels),
-        Experiment("jitter", lambda seeds: seeds * len(JITTERS_MM), jitter),
-        Experiment("patients", lambda seeds: seeds * (2 * len(PATIENTS) - 1), patients),
+        Experiment(
+            "labels", lambda seeds: seeds * (len(experiments.OTHER_LABELS) + len(experiments.SIGMAS_VOX)), labels
+        ),
+        Experiment("jitter", lambda seeds: seeds * len(experiments.JITTERS_MM), jitter),
+        Experiment("patients", lambda seeds: seeds * (2 * len(experiments.PATIENTS) - 1), patients),
         Experiment("annotation-time", lambda seeds: seeds * 2, annotation_time),
         Experiment("matching", lambda seeds: 0, matching),
         Experiment("calibration", lambda seeds: seeds, calibration),
         Experiment("uncertainty", lambda seeds: 0, uncertainty),
         Experiment("counts", lambda seeds: 0, counts),
-        Experiment("transfer", lambda seeds: seeds * 2 * len(SHARES), transfer),
+        Experiment("transfer", lambda seeds: seeds * 2 * len(experiments.SHARES), transfer),
     )
 }
