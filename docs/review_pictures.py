@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from qtpy.QtCore import QPoint, QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QImage, QPainter, QPen
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QScrollArea, QSplitter, QWidget
 
 from napari_lesion_points.core.components import component_centres
-from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
-from napari_lesion_points.core.records import Change, LesionPoint
+from napari_lesion_points.core.matching import match_points
+from napari_lesion_points.core.records import Change, LesionPoint, Verdict
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.ui import staging
@@ -23,8 +22,17 @@ from napari_lesion_points.ui.app import Window
 #: A candidate this near (mm) to a lesion of the masks is that lesion, as in the package's evaluation.
 JUDGED_MM = 6.0
 
+#: One farther (mm) from it is moved there. That need not be, so near a centre, but the picture is to show it.
+MOVED_MM = 0.9
+
 #: How far (mm) before and behind the slice verdicts are shown in their picture.
 SHOWN_MM = 5.0
+
+#: The sensitivity that is wished for: the starter finds more of the lesions of this case.
+WISHED = 0.5
+
+#: Height of the list of cases (pixels) that leaves room for all that the calibration says.
+CASES_PIXELS = 226
 
 BADGE = "#ffd54f"
 RADIUS = 11
@@ -50,7 +58,8 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
     dock.show_tab("Annotate")
     panel, cases = dock.annotate, dock.cases
     _picture(window, out / "review-begin.png", [
-        Mark(cases.table, 0.0, 0.0, 14, 10), Mark(panel.propose, 0.0, 0.5, 16), Mark(cases.help, 0.0, 0.5, -13),
+        Mark(cases.reader, 1.0, 0.5, -13), Mark(cases.table, 0.0, 0.0, 14, 10), Mark(panel.propose, 0.0, 0.5, 16),
+        Mark(cases.help, 0.0, 0.5, -13),
     ])  # fmt: skip
     panel.propose.click()
     staging.wait(lambda: not controller.state.job.running and controller.state.tab == "Review", 600, "the proposals")
@@ -62,7 +71,7 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
         Mark(canvas, 0.5, 0.5, -34, -34), Mark(canvas, 0.0, 0.5, 48), Mark(pane, 0.5, 0.5, -40, -40),
         Mark(canvas, 1.0, 0.0, -100, 22), Mark(canvas, 1.0, 1.0, -142, -28), Mark(review.count, 0.0, 0.5, -14),
         Mark(review.title, 1.0, 0.5, -16, 2), Mark(review.reject, 0.5, 0.0, 0, -4),
-        Mark(review.lesions, 1.0, 0.5, -2, 6), Mark(dock.message, 1.0, 0.5, -16),
+        Mark(review.lesions, 1.0, 0.5, -2, 6), Mark(review.existence, 0.6, 0.5), Mark(dock.message, 1.0, 0.5, -16),
     ]  # fmt: skip
     _picture(window, out / "review-screen.png", screen)
 
@@ -88,7 +97,7 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
         window.viewer.reset_view()
     panel.table.scrollToBottom()
     _picture(
-        window, out / "review-missed.png", [Mark(panel.table, 1.0, 1.0, -110, -16), Mark(cases.done, 0.0, 0.5, 14)]
+        window, out / "review-missed.png", [Mark(panel.table, 1.0, 1.0, -110, -16), Mark(cases.done, 0.5, 0.0, 0, -9)]
     )
     cases.done.click()
     dock.key_sheet.toggle()
@@ -97,10 +106,7 @@ def make_review(window: Window, case: str, masks: str, out: Path) -> None:
     dock.key_sheet.toggle()
 
     dock.show_tab("Predict")
-    dock.predict.calibration.fold.click()
-    staging.wait(lambda: dock.calibration.assessment is not None, 60, "the calibration")
-    _rest(window)
-    _picture(window, out / "review-calibration.png")
+    _show_calibration(window, out / "review-calibration.png")
     window.viewer.theme = "light"
     dock.show_tab("Review")
     dock.desk.back()
@@ -153,7 +159,7 @@ def _judge(window: Window, lesions: Sequence[World]) -> list[World]:
         place = wanted.get(current.id)
         if place is None:
             dock.desk.reject()
-        elif np.linalg.norm(np.subtract(place, current.world)) <= SAME_LESION_MM:
+        elif math.dist(place, current.world) <= MOVED_MM:
             dock.desk.accept()
         else:
             dock.desk.clicks.move()
@@ -164,21 +170,49 @@ def _judge(window: Window, lesions: Sequence[World]) -> list[World]:
 
 
 def _show_verdicts(window: Window, path: Path) -> None:
-    """Show the slice with the most kinds of verdicts on it, and of these the one with the most, whole."""
-    controller = window.dock.controller
+    """Show the slice with the most kinds of verdicts on it, and of these the one with the most, whole.
+
+    Of the candidates on it that are no lesion, the most uncertain one is put aside as unsure.
+    """
+    dock, controller = window.dock, window.dock.controller
     judged = [c for c in controller.state.candidates if c.verdict]
 
+    def beside(candidate: LesionPoint) -> list[LesionPoint]:
+        return [c for c in judged if abs(c.world[2] - candidate.world[2]) <= SHOWN_MM]
+
     def variety(candidate: LesionPoint) -> tuple[int, int]:
-        near = [c for c in judged if abs(c.world[2] - candidate.world[2]) <= SHOWN_MM]
-        return len({c.verdict for c in near}), len(near)
+        return len({c.verdict for c in beside(candidate)}), len(beside(candidate))
 
     best = max(judged, key=variety)
+    rejected = [c for c in beside(best) if c.verdict is Verdict.REJECTED]
+    dock.desk.go_to(max(rejected, key=lambda c: c.entropy).id)
+    _rest(window)
+    dock.desk.unsure()
+    _rest(window)
+    if controller.scene.candidates is not None:
+        controller.scene.candidates.selected_data = set()
     controller.set_margin(SHOWN_MM)
     controller.jump(best.world)
     window.viewer.reset_view()
     _rest(window)
     _picture(window, path)
     controller.set_margin(3)
+
+
+def _show_calibration(window: Window, path: Path) -> None:
+    """Unfold the calibration, wish for a sensitivity that can be had, and take a picture with all that it says."""
+    dock = window.dock
+    part, area, splitter = dock.predict.calibration, dock.tabs.currentWidget(), dock.findChildren(QSplitter)[0]
+    above, below = splitter.sizes()
+    splitter.setSizes([CASES_PIXELS, above + below - CASES_PIXELS])
+    part.fold.click()
+    part.wished.setValue(WISHED)
+    staging.wait(lambda: dock.calibration.estimate is not None, 60, "the calibration")
+    _rest(window)
+    if isinstance(area, QScrollArea):
+        area.ensureWidgetVisible(part.words, 0, 0)
+    _picture(window, path)
+    splitter.setSizes([above, below])
 
 
 def _rest(window: Window) -> None:

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from napari_lesion_points import cli
+from napari_lesion_points.cli.opening import split_names
+from napari_lesion_points.core.events import CasePredicted, Event, Finished
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.heatmap import draw_gaussians
-from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
 from napari_lesion_points.store.cases import find_cases, reference_grid
 from napari_lesion_points.store.points_file import COLUMNS, read_points
 from napari_lesion_points.store.study import Study
@@ -152,12 +154,25 @@ def test_what_goes_wrong_is_one_line_and_1(invoke: Invoke, study: Path, tmp_path
         assert result.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("text", ["Dr. A,P 1", " Dr. A , P 1,", "@list", "Dr. A\nP 1\n"])
+def test_names_may_have_spaces(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("list").write_bytes(b"Dr. A\r\n\r\n P 1\r\n")
+    assert split_names(text) == ["Dr. A", "P 1"]
+
+
+def test_no_names_are_none() -> None:
+    assert split_names(" ,\n") == split_names("") == []
+
+
 def test_points_from_masks_then_export_then_import(invoke: Invoke, study: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     made = invoke("points", study, "--from-masks", MASKS, "--store", store, "--reader", "ada")
     assert made.code == 0
     assert made.out.splitlines()[0] == "sub-01: 3 points (sub-01_mask.nii.gz)"
     assert made.out.splitlines()[3] == "sub-04: no lesions (sub-04_mask.nii.gz)"
+    again = invoke("points", study, "--from-masks", MASKS, "--store", store, "--reader", "ada")
+    assert again.out.splitlines()[0] == "sub-01: 3 points, 0 new (sub-01_mask.nii.gz)"
     with Study.open(study, store) as opened:
         assert {opened.state(c) for c in opened.case_names} == {CaseState.DONE}
         assert {p.reader for p in opened.annotations()} == {"ada"}
@@ -322,6 +337,28 @@ def test_a_finished_training_has_its_card_and_nothing_to_resume(taught: Taught, 
     assert (card.sigma_mm, card.seed, card.training_cases) == (2.5, 4, ("sub-01", "sub-04"))
     assert not card.resumable
     assert invoke("train", study, "--out", taught.model, "--resume").code == 1
+
+
+@pytest.mark.parametrize("named", ["starter", "model", "model/model.safetensors"])
+def test_candidates_are_known_by_the_folder_of_their_model(
+    named: str, study: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starter = describe_model(Path("starter")).path
+    folder = starter if named == "starter" else Path(shutil.copytree(starter, tmp_path / "model"))
+    heatmap = tmp_path / "sub-01_heatmap.nii.gz"
+    heatmap.touch()
+
+    def find_one(*_: object) -> Iterator[Event]:
+        found = LesionPoint("sub-01", (1, 2, 3), existence=0.8, mass=0.8, entropy=0.7, origin=Origin.MODEL)
+        yield CasePredicted("sub-01", str(heatmap), (found,), 2.0)
+        yield Finished("returned", "")
+
+    monkeypatch.setattr("napari_lesion_points.workflow.jobs.run", find_one)
+    monkeypatch.chdir(tmp_path)
+    store = tmp_path / "store"
+    assert invoke("predict", study, "--model", named, "--out", "out", "--store", store).code == 0
+    with Study.open(study, store) as opened:
+        assert opened.models() == {"sub-01": str(folder)}
 
 
 @pytest.mark.slow

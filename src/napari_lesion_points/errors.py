@@ -27,6 +27,10 @@ class StudyError(LesionPointsError):
     """A study folder or its database cannot be opened, written or understood."""
 
 
+class ConflictError(StudyError):
+    """An edit starts from something else than what is stored: somebody else was faster. Nothing of it is stored."""
+
+
 class CheckpointError(LesionPointsError):
     """A model file is missing, damaged, or does not fit the cases it is asked to predict."""
 
@@ -40,7 +44,7 @@ class PredictionError(LesionPointsError):
 
 
 class DeviceError(LesionPointsError):
-    """The device asked for does not exist here or ran out of memory."""
+    """The device asked for does not exist here, or torch cannot be loaded to use any."""
 
 
 class OutputError(LesionPointsError):

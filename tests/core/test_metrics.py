@@ -16,6 +16,7 @@ from napari_lesion_points.core.metrics import (
     DetectionFigures,
     best_threshold,
     binary_entropy,
+    calibrated_threshold,
     expected_calibration_error,
     figures_at,
     froc,
@@ -26,6 +27,7 @@ from napari_lesion_points.core.metrics import (
 )
 
 TOLERANCE_MM = 6.0
+GRID = np.arange(0.05, 1, 0.05)
 
 
 def random_cases(seed: int, decimals: int = 2) -> list[CaseDetections]:
@@ -89,6 +91,39 @@ def test_the_operating_threshold_is_as_good_as_the_best_of_its_steps(seed: int, 
     lesions = sum(len(c.truth_world) for c in cases)
     chance = min(0.8 * math.sqrt(max(steps) * (1 - max(steps)) / max(lesions, 1)), 0.05)
     assert max(steps) - chance <= figures.f1 <= max(steps)
+
+
+def calibrated_case(rng: np.random.Generator, number: int) -> CaseDetections:
+    """Candidates far from one another, each a lesion as often as its existence says."""
+    existence = rng.beta(0.6, 0.8, number)
+    centers = np.arange(3.0 * number).reshape(number, 3) * 20
+    return CaseDetections("a", centers, existence, centers[rng.random(number) < existence])
+
+
+def test_half_the_expected_f1_is_the_threshold_of_calibrated_existence() -> None:
+    rng = np.random.default_rng(0)
+    seen, others = [calibrated_case(rng, 400)], [calibrated_case(rng, 4000)]
+    threshold, figures = calibrated_threshold(seen, TOLERANCE_MM)
+    assert figures == figures_at(seen, threshold, TOLERANCE_MM)
+    assert threshold == pytest.approx(max(figures_at(seen, t, TOLERANCE_MM).f1 for t in GRID) / 2, abs=0.026)
+    best = max(figures_at(others, t, TOLERANCE_MM).f1 for t in GRID)
+    assert figures_at(others, threshold, TOLERANCE_MM).f1 > best - 0.005
+
+
+@pytest.mark.parametrize("found", [[0.9], [0.5], []])
+def test_a_lesion_or_two_hardly_move_the_calibrated_threshold(found: list[float]) -> None:
+    place = np.zeros((len(found), 3))
+    case = CaseDetections("a", place, np.array(found), np.zeros((1, 3)))
+    assert calibrated_threshold([case], TOLERANCE_MM)[0] in (0.3, 0.35)
+    assert calibrated_threshold([], TOLERANCE_MM)[0] in (0.3, 0.35)
+
+
+def test_where_existence_is_wrong_beyond_chance_the_calibrated_threshold_gives_way() -> None:
+    centers = np.arange(120.0).reshape(40, 3) * 20
+    existence = np.linspace(0.8, 0.99, 40)  # 0.9 and more is a lesion, the rest never
+    case = CaseDetections("a", centers, existence, centers[existence >= 0.9])
+    threshold, figures = calibrated_threshold([case], TOLERANCE_MM)
+    assert (threshold, figures.f1) == (0.9, 1.0)
 
 
 def test_the_operating_threshold_is_amid_equally_good_ones() -> None:

@@ -90,7 +90,7 @@ def test_each_label_is_learned_and_read(make_case: MakeCase, kind: Any) -> None:
     label = Label(kind, components=kind != "heatmap")
     cases, aside = ([labelled(make_case(s), label) for s in some] for some in ((1, 2, 3, 4), (11, 12)))
     patches = PatchSettings((16, 16, 16), (8, 8, 8), (1.2, 1.2, 1.2))
-    how = TrainSettings(replace(RECIPES["fast"], batch=2), patches, epochs=10, label=label)
+    how = TrainSettings(replace(RECIPES["fast"], batch=2), patches, epochs=16, label=label)
     torch.manual_seed(0)
     network = UNet(UNetConfig(1, filters=4, levels=2, bias=-4.0))
     events = list(train(network, cases, aside, how, Device("cpu", "CPU", half=False), started=time.monotonic()))

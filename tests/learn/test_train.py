@@ -14,6 +14,9 @@ import pytest
 import torch
 
 from napari_lesion_points.core.events import LossPoint, Progress, Validation
+from napari_lesion_points.core.fitting import fit_gaussians
+from napari_lesion_points.core.heatmap import peak_height
+from napari_lesion_points.core.metrics import CaseDetections, best_threshold
 from napari_lesion_points.core.preparation import NetworkInput
 from napari_lesion_points.errors import CheckpointError, DeviceError, TrainingError
 from napari_lesion_points.learn.checkpoint import (
@@ -26,6 +29,7 @@ from napari_lesion_points.learn.checkpoint import (
 from napari_lesion_points.learn.devices import Device, available_devices, choose_device
 from napari_lesion_points.learn.network import UNet, UNetConfig
 from napari_lesion_points.learn.patches import PatchSettings
+from napari_lesion_points.learn.predict import predict_heatmap
 from napari_lesion_points.learn.recipes import RECIPES, recipe_named
 from napari_lesion_points.learn.train import (
     VALIDATIONS,
@@ -83,14 +87,22 @@ def taught(make_case: MakeCase) -> tuple[list[Any], list[NetworkInput], list[Net
 def test_blobs_are_learned_and_found_in_new_cases(
     taught: tuple[list[Any], list[NetworkInput], list[NetworkInput]],
 ) -> None:
-    events, _, _ = taught
+    events, _, aside = taught
     figures = of_kind(Validation, events)
-    assert figures[-1].f1 > 0.85
+    assert figures[-1].f1 > 0.6  # at a threshold for existence that means what it says, which takes longer to learn
     assert 0 < figures[-1].threshold < 1
     assert not figures[-1].on_training_cases
     kept = of_kind(KeepModel, events)[-1]
     assert kept.validation in figures
-    assert kept.validation.f1 >= max(f.f1 for f in figures) - 0.02
+    lesions, best = sum(len(c.points_world) for c in aside), max(f.f1 for f in figures)
+    assert kept.validation.f1 >= best - max(0.02, (best * (1 - best) / lesions) ** 0.5)
+    found, model = [], network_from(kept.weights, CONFIG, "model")
+    for case in aside:
+        fits = fit_gaussians(
+            predict_heatmap(model, case, PATCHES.size, peak_height(PATCHES.sigma_vox), CPU), PATCHES.sigma_vox
+        )
+        found.append(CaseDetections(case.case, case.grid.to_world(fits.centers_vox), fits.existence, case.points_world))
+    assert best_threshold(found, 6.0)[1].f1 > 0.85
 
 
 @pytest.mark.slow
@@ -240,6 +252,15 @@ def test_recipes_are_known_by_name() -> None:
     assert recipe_named("paper").network.output == "exp"
     with pytest.raises(TrainingError, match="choose one of: fast, paper"):
         recipe_named("cake")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_patches_of_any_volume_are_multiples_of_the_stride(name: str) -> None:
+    stride = RECIPES[name].network.stride
+    for voxels in range(1, 250):
+        patches = RECIPES[name].patches((voxels, 64, 8), stride, (1.0, 1.0, 1.0))
+        assert all(n % stride == 0 and n >= 24 for n in (*patches.size, *patches.early_size))
+        assert patches.size[0] >= min(voxels, RECIPES[name].patch_vox)
 
 
 def test_patches_are_varied_more_the_better_lesions_are_known() -> None:

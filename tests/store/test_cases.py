@@ -82,6 +82,44 @@ def test_loose_files_and_one_file(tmp_path: Path) -> None:
     assert found(case / "sub-07_FLAIR.nii.gz") == {"sub-07_FLAIR": ["FLAIR"]}
 
 
+@pytest.mark.parametrize(
+    ("chosen", "case", "sequences"),
+    [
+        (("P-1_flair", "P-1_t1w"), "P-1", ["flair", "t1w"]),
+        (("P-10_flair", "P-10_t1w"), "P-10", ["flair", "t1w"]),
+        (("P-2 T1", "P-2 T2"), "P-2", ["T1", "T2"]),  # cut back to whole words
+        (("P-2 T1", "P-2 T2", "P-2"), "P-2", ["P-2", "T1", "T2"]),
+        (("sub-07_ses-1_T1w", "sub-07_ses-1_T2w"), "sub-07_ses-1", ["T1w", "T2w"]),
+        (("P-1_flair", "sub-07_ses-1_T1w"), "flat", ["P-1_flair", "T1w"]),
+        (("P-1_t1w",), "P-1_t1w", ["P-1_t1w"]),  # as when it is opened itself
+    ],
+)
+def test_the_images_of_each_patient_in_one_folder_are_a_case_of_their_own(
+    tmp_path: Path, chosen: tuple[str, ...], case: str, sequences: list[str]
+) -> None:
+    names = (
+        "P-1_flair", "P-1_t1w", "P-10_flair", "P-10_t1w", "P-2 T1", "P-2 T2", "P-2", "sub-07_ses-1_T1w",
+        "sub-07_ses-1_T2w",
+    )  # fmt: skip
+    root = touch(tmp_path / "flat", *(f"{name}.nii.gz" for name in names))
+    (files,) = find_cases(root, [root / f"{name}.nii.gz" for name in reversed(chosen)])
+    assert (files.case, list(files.sequences)) == (case, sequences)
+
+
+def test_some_images_of_a_folder_of_one_patient_are_the_folders_case(tmp_path: Path) -> None:
+    root = touch(tmp_path / "P-1", *(f"MR_{name}.nii" for name in ("flair", "t1", "t2", "t1_mask")))
+    (files,) = find_cases(root, [root / "MR_flair.nii", root / "MR_t1.nii"])
+    assert (files.case, list(files.sequences)) == ("P-1", ["MR_flair", "MR_t1"])
+
+
+def test_links_to_folders_of_the_same_name_are_cases_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    for patient in ("ann", "bob"):
+        touch(tmp_path / "archive" / patient / "images", "flair.nii")
+        (tmp_path / "study" / patient).symlink_to(tmp_path / "archive" / patient / "images")
+    assert found(tmp_path / "study") == {"ann": ["flair"], "bob": ["flair"]}
+
+
 def test_nothing_found_says_what_was_looked_for(tmp_path: Path) -> None:
     touch(tmp_path, "mask.nii.gz", "sub-01/anat/sub-01_dseg.nii.gz", "table.csv")
     with pytest.raises(StudyError, match=r"no images found. Looked for .*sub-\*/anat.*\*/.*in the folder itself"):

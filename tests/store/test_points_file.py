@@ -79,6 +79,12 @@ def test_a_case_and_a_place_are_enough(tmp_path: Path) -> None:
     assert (other.world, other.origin) == ((0.0, -1.0, 2.5), Origin.IMPORTED)
 
 
+def test_an_id_that_is_not_available_is_none(tmp_path: Path) -> None:
+    path = table(tmp_path, "case,id,x_mm,y_mm,z_mm\nsub-01,n/a,1,2,3\nsub-01,N/A,4,5,6\nsub-01,,7,8,9\n")
+    ids = {point.id for point in read_points(path)}
+    assert len(ids - {"n/a", "N/A", ""}) == 3
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
-from napari_lesion_points.errors import StudyError
+from napari_lesion_points.errors import ConflictError, StudyError
 from napari_lesion_points.store import engines
 from napari_lesion_points.store.schema import SCHEMA
 from napari_lesion_points.store.study import CaseSummary, Study
@@ -247,7 +247,7 @@ def test_of_two_equal_edits_at_once_one_wins(study: Study) -> None:
     def move(x: int) -> bool:
         try:
             study.apply(Change.moving(annotation("a"), (x, 0, 0)))
-        except StudyError:
+        except ConflictError:
             return False
         return True
 

@@ -65,7 +65,8 @@ def test_from_nothing_to_tables_and_on(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(experiments, "SIGMAS_VOX", (1.5,))
-    monkeypatch.setattr(experiments, "OTHER_LABELS", ("segmentation",))
+    monkeypatch.setattr(experiments, "OTHER_LABELS", ("segmentation", "euclidean"))
+    monkeypatch.setattr(experiments, "SHARES", (0.5,))
     monkeypatch.setattr(experiments, "PATIENTS", (1, 2))
     out = tmp_path / "out"
     arguments = [
@@ -75,16 +76,23 @@ def test_from_nothing_to_tables_and_on(
         "--out",
         str(out),
         "--only",
-        "labels,patients,matching,calibration",
+        "labels,patients,matching,calibration,transfer",
     ]
     monkeypatch.setattr(sys, "argv", [*arguments, "--steps-per-run", "2", "--seeds", "1"])
     command.main()
     made = sorted(path.name for path in (out / "networks").iterdir())
-    assert made == ["chance-1-0", "chance-2-0", "dropout-0", "heatmap-1.5-0", "segmentation-0", "uncertain-2-0"]
+    assert made == [
+        "chance-1-0", "chance-2-0", "dropout-0", "euclidean-0", "heatmap-1.5-0", "masks-2-0",
+        "masks-2-from-euclidean-0", "masks-2-from-heatmap-1.5-0", "segmentation-0", "uncertain-2-0",
+    ]  # fmt: skip
     table = list(csv.reader((out / "labels.csv").read_text().splitlines()))
-    assert [row[1] for row in table[1:]] == ["components", "components", "fitting"]
-    assert [row[0].split(",")[0] for row in table[1:]] == ["segmentation", "heatmap", "heatmap"]
-    assert table[1][2] == "0.0"  # two steps teach nothing, so that there are no candidates: no table minds
+    here = [row for row in table[1:] if row[2] == "here"]
+    assert [row[1] for row in here] == ["components", "components", "components", "fitting"]
+    assert [row[0].split(",")[0] for row in here] == ["segmentation", "euclidean", "heatmap", "heatmap"]
+    assert [row[3] for row in table[1:] if row[2] == "paper"] == [
+        "85.4 ± 0.02", "80.6 ± 1.01", "83.9 ± 0.27", "86.3 ± 0.24"
+    ]  # fmt: skip
+    assert here[0][3] == "0.0"  # two steps teach nothing, so that there are no candidates: no table minds
     table_of = {
         name: list(csv.reader((out / f"{name}.csv").read_text().splitlines())) for name in ("matching", "calibration")
     }
@@ -95,7 +103,7 @@ def test_from_nothing_to_tables_and_on(
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Label and detection" in page
     assert "data:image/svg+xml" in page
-    assert "at most 6 networks to go" in capsys.readouterr().out
+    assert "at most 10 networks to go" in capsys.readouterr().out
 
     monkeypatch.setattr(Bench, "_train", lambda *_: pytest.fail("it is there already"))
     (out / "labels.csv").unlink()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
-from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
+from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint, Origin
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.ui.loading import Heatmap
 
@@ -184,3 +184,55 @@ def test_new_candidates_change_neither_tool_nor_active_layer(reading: Any) -> No
     assert reading.controller.scene.heatmap.opacity == 0.3
     assert reading.viewer.layers.selection.active is lesions
     assert str(lesions.mode) == "select"
+
+
+def test_a_bare_image_ends_with_tab_and_case_and_the_tool_stays_in_hand(reading: Any) -> None:
+    lesions, tools = reading.controller.scene.lesions, reading.dock.annotate.tools
+    reading.dock.show_tab("Review")
+    reading.key(Qt.Key.Key_D)
+    assert not lesions.visible
+    reading.dock.show_tab("Annotate")
+    assert lesions.visible
+    reading.slice_to(world(LESION))
+    reading.click(world(LESION))
+    assert len(reading.stored) == 1
+    reading.key(Qt.Key.Key_D)
+    assert not lesions.visible
+    reading.key(Qt.Key.Key_PageDown)
+    reading.until(lambda: reading.controller.state.shown == "sub-02")
+    reading.qtbot.wait(50)
+    assert lesions.visible
+    reading.click(world(LESION))
+    assert len(reading.stored) == 1
+    tools["select"].click()
+    reading.key(Qt.Key.Key_D)
+    reading.key(Qt.Key.Key_D)
+    assert (lesions.visible, str(lesions.mode)) == (True, "select")
+    reading.key(Qt.Key.Key_D)
+    tools["add"].click()  # shows what it is for
+    reading.key(Qt.Key.Key_D)
+    assert (lesions.visible, str(lesions.mode)) == (True, "add")
+
+
+def test_an_edit_that_somebody_else_overtook_shows_theirs_and_can_be_made_again(reading: Any) -> None:
+    control, message = Qt.KeyboardModifier.ControlModifier, reading.dock.message.label
+    lesion, theirs, target = world(LESION), world((24.0, 26.0, 9.0)), world((15.0, 30.0, 9.0))
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    other = reading.controller.study.of(SHARED, "otto")
+    other.apply(Change.moving(other.annotations("sub-01")[0], theirs))
+    reading.drag(reading.pixel(lesion), reading.pixel(target))
+    assert reading.stored == [theirs]
+    assert "Somebody else changed it" in message.text()
+    np.testing.assert_allclose(reading.controller.shown.to_world(reading.controller.editor.layer.data), [theirs])
+    reading.dock.annotate.tools["select"].click()
+    reading.drag(reading.pixel(theirs), reading.pixel(target))
+    np.testing.assert_allclose(reading.stored, [target], atol=2 * pixel_mm(reading))
+    reading.key(Qt.Key.Key_Z, control)
+    assert reading.stored == [theirs]
+    reading.key(Qt.Key.Key_Z, control)  # the click, which theirs has overtaken
+    assert reading.stored == [theirs]
+    assert "dropped" in message.text()
+    assert not reading.dock.annotate.undo.isEnabled()
+    reading.key(Qt.Key.Key_Z, control)
+    assert "Nothing to undo" in message.text()

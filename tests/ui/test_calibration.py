@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from napari_lesion_points.core.calibration import Recalibration
+from napari_lesion_points.core.events import Event, Finished, Started
 from napari_lesion_points.core.metrics import binary_entropy
-from napari_lesion_points.core.records import LesionPoint, Origin, Verdict
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
 from napari_lesion_points.workflow.models import FORMAT, METADATA_KEY, WEIGHTS
 from napari_lesion_points.workflow.review import verdict_change
 
@@ -65,6 +68,9 @@ def unfold(hand: Any) -> Any:
 def test_from_verdicts_to_a_recalibrated_study_and_back(judged: Any) -> None:
     dock, controller = judged.dock, judged.controller
     before = {c.id: c.existence for c in controller.study.candidates()}
+    controller.set_threshold(0.5)
+    layer = controller.scene.candidates
+    above = list(layer.shown)
     assert not dock.predict.calibration.unfolded
     part = unfold(judged)
     assert "45 judged candidates" in part.words.text()
@@ -80,6 +86,8 @@ def test_from_verdicts_to_a_recalibrated_study_and_back(judged: Any) -> None:
     after = controller.study.candidates()
     assert_allclose([c.existence for c in after], learnt([before[c.id] for c in after]))
     assert controller.state.candidates == controller.study.candidates(controller.state.shown)
+    assert list(layer.shown) == [c.existence >= 0.5 for c in controller.state.candidates]
+    assert list(layer.shown) != above
     judged.until(lambda: dock.calibration.estimate is not None)
     if folder := os.environ.get("PICTURES"):
         judged.viewer.window.resize(1366, 768)
@@ -88,6 +96,7 @@ def test_from_verdicts_to_a_recalibrated_study_and_back(judged: Any) -> None:
     part.own.click()
     judged.until(lambda: not part.own.isEnabled() and dock.calibration.assessment is not None)
     assert {c.id: pytest.approx(c.existence) for c in controller.study.candidates()} == before
+    assert list(layer.shown) == above
 
 
 def test_a_wish_becomes_the_operating_threshold(judged: Any) -> None:
@@ -102,6 +111,57 @@ def test_a_wish_becomes_the_operating_threshold(judged: Any) -> None:
     judged.until(part.own.isEnabled)
     assert judged.controller.state.threshold == wanted.point.threshold
     assert judged.dock.predict.operating.text().endswith(f"{wanted.point.threshold:.2f}")
+
+
+def test_the_operating_threshold_reaches_the_review(judged: Any) -> None:
+    judged.controller.set_threshold(0.2)
+    judged.dock.show_tab("Review")
+    assert min(p.existence for p in judged.controller.state.queue) < 0.4
+    judged.dock.show_tab("Predict")
+    judged.dock.predict.operating.click()
+    judged.dock.show_tab("Review")
+    assert judged.controller.state.threshold == 0.4
+    assert min(p.existence for p in judged.controller.state.queue) >= 0.4
+
+
+def test_a_wish_that_no_threshold_reaches_is_not_said_to_be_reached(judged: Any) -> None:
+    study = judged.controller.study
+    missed = judged.controller.shown.grid.to_world([(k, 45, 20) for k in (1, 5, 9)])
+    study.apply(Change.adding(*(LesionPoint("sub-01", (x, y, z), reader="maria") for x, y, z in missed.tolist())))
+    study.set_state("sub-01", CaseState.DONE)
+    judged.controller.refresh()
+    part = unfold(judged)
+    part.wished.setValue(1.0)
+    judged.until(lambda: judged.dock.calibration.estimate is not None and part.use.isEnabled())
+    wanted = judged.dock.calibration.estimate
+    assert wanted.point.sensitivity < 1
+    said = f"the nearest to sensitivity 1.00: {wanted.point.sensitivity:.2f}"
+    part.use.click()
+    judged.until(part.own.isEnabled)
+    assert f"The operating threshold is {wanted.point.threshold:.2f}, {said}." in judged.dock.message.label.text()
+    assert f"In force: threshold {said}, from " in part.words.text()
+
+
+def test_nothing_is_decided_while_a_prediction_runs(judged: Any) -> None:
+    go_on = threading.Event()
+
+    def slow(_: threading.Event) -> Iterator[Event]:
+        yield Started("1 case", "CPU")
+        go_on.wait(20)
+        yield Finished("returned", "1 case")
+
+    part = unfold(judged)
+    part.recalibrate.click()
+    judged.until(part.own.isEnabled)
+    judged.until(part.use.isEnabled)
+    buttons = (part.recalibrate, part.own, part.use)
+    tips = [button.toolTip() for button in buttons]
+    judged.dock.jobs._start("predict", "Predicting", slow)
+    assert not any(button.isEnabled() for button in buttons)
+    assert all("while a prediction runs" in button.toolTip() for button in buttons)
+    go_on.set()
+    judged.until(lambda: all(button.isEnabled() for button in buttons))
+    assert [button.toolTip() for button in buttons] == tips
 
 
 def test_without_verdicts_it_says_what_it_needs(reading: Any) -> None:

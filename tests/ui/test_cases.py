@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from qtpy.QtCore import Qt
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDockWidget
 
-from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.core.records import SHARED, CaseState
 from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.ui.loading import CaseLoader
 from napari_lesion_points.ui.worker import Workers
@@ -211,3 +215,37 @@ def test_some_images_of_a_folder_are_one_case(hand: Any, dataset: Path, monkeypa
     hand.until(lambda: hand.controller.screen.case_ready and not hand.controller.state.loading)
     assert hand.controller.state.sequences == ("FLAIR", "T1w")
     assert [s.case for s in hand.controller.state.cases] == ["anat"]
+
+
+@pytest.fixture
+def naming(reading: Any) -> Any:
+    """The hand that is writing a reader's name, in a dock that floats: there, no click takes the keyboard from it."""
+    line = reading.dock.cases.reader
+    next(p for p in ancestors(reading.dock) if isinstance(p, QDockWidget)).setFloating(True)
+    reading.dock.window().activateWindow()
+    line.setFocus()
+    reading.qtbot.wait(100)
+    if not line.hasFocus():
+        pytest.skip("no window manager gives the focus here")
+    line.selectAll()
+    QTest.keyClicks(line, "otto")
+    return reading
+
+
+def ancestors(widget: Any) -> Iterator[Any]:
+    while widget := widget.parentWidget():
+        yield widget
+
+
+def test_a_name_that_is_being_typed_counts_for_the_button_pressed_next(naming: Any) -> None:
+    QTest.mouseClick(naming.dock.cases.empty, Qt.MouseButton.LeftButton)
+    assert [edit.reader for edit in naming.controller.study.history("sub-01")] == ["otto"]
+    assert naming.controller.state.reader == "otto"
+    assert not naming.dock.cases.reader.hasFocus()
+
+
+def test_blind_goes_by_the_name_that_is_being_typed(naming: Any) -> None:
+    blind = naming.dock.cases.blind
+    QTest.mouseClick(blind, Qt.MouseButton.LeftButton, pos=QPoint(8, blind.height() // 2))
+    naming.until(lambda: naming.controller.study.reading != SHARED and naming.controller.screen.case_ready)
+    assert (naming.controller.study.reading, naming.controller.study.reader) == ("otto", "otto")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from napari_lesion_points.core.events import (
     Validation,
 )
 from napari_lesion_points.core.geometry import Volume
-from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
+from napari_lesion_points.core.records import SHARED, CaseState, LesionPoint, Origin
 from napari_lesion_points.store.volumes import write_volume
+from napari_lesion_points.workflow.models import describe_model
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec
 
 from .conftest import AFFINE
@@ -84,6 +86,18 @@ def test_training_uses_exactly_the_checked_cases_and_shows_its_course(annotated:
     assert panel.start.isEnabled()
 
 
+def test_each_training_has_a_folder_of_its_own_and_a_refused_one_leaves_none(annotated: Any) -> None:
+    models = annotated.controller.study.models_dir
+    (models / "model-001").mkdir(parents=True)  # of another window, which has just begun
+    specs = run_training(annotated, steps)
+    annotated.until(lambda: annotated.controller.state.job.outcome == "returned")
+    assert Path(specs[0].out) == models / "model-002"
+    annotated.dock.jobs.train(minutes=-1.0, epochs=None, sigma_mm=2.0, init="", device="auto")
+    annotated.until(lambda: annotated.controller.state.job.outcome == "failed")
+    assert "minutes is -1" in annotated.controller.state.notice.text
+    assert sorted(path.name for path in models.iterdir()) == ["model-001", "model-002"]
+
+
 def test_a_training_begins_with_the_starter_unless_told_otherwise(annotated: Any) -> None:
     panel = annotated.dock.train
     annotated.dock.show_tab("Train")
@@ -98,6 +112,38 @@ def test_a_training_begins_with_the_starter_unless_told_otherwise(annotated: Any
     annotated.dock.jobs.list_models()
     annotated.until(lambda: panel.init.count() > 1)
     assert panel.init.currentText() == "From scratch"  # the choice stays
+
+
+def test_models_are_listed_again_for_another_study_and_a_choice_ends_with_it(
+    annotated: Any, dataset: Path, tmp_path: Path
+) -> None:
+    panel, starter = annotated.dock.train, describe_model(Path("starter"))
+    annotated.dock.show_tab("Train")
+    annotated.until(lambda: panel.init.currentText().startswith("starter"))
+    blind = annotated.dock.cases.blind
+    blind.click()
+    annotated.until(lambda: annotated.controller.state.reading == "maria" and annotated.controller.screen.case_ready)
+    assert panel.init.currentText().startswith("starter")
+    assert panel.start.text() == "Fine-tune"
+    panel.init.setFocus()
+    annotated.qtbot.keyClick(panel.init, Qt.Key.Key_Home)
+    blind.click()
+    annotated.until(lambda: annotated.controller.state.reading == SHARED and annotated.controller.screen.case_ready)
+    assert panel.init.currentText() == "From scratch"  # the same study: the choice stays
+    assert panel.start.text() == "Start training"
+    annotated.dock.show_tab("Predict")
+    annotated.open(dataset, tmp_path / "elsewhere", "sub-01")
+    assert annotated.dock.predict.model.currentText().startswith("starter")
+    annotated.dock.show_tab("Train")
+    assert panel.init.currentText().startswith("starter")
+    assert panel.start.text() == "Fine-tune"
+
+    older, newer = (replace(starter, path=tmp_path / name) for name in ("older", "newer"))
+    annotated.controller.update(models=(newer, older, starter))
+    annotated.qtbot.keyClick(panel.init, Qt.Key.Key_Down)
+    assert panel.init.currentText().startswith("older")
+    annotated.controller.update(models=(newer, starter))
+    assert panel.init.currentText().startswith("newer")  # what was chosen is gone
 
 
 def test_an_unchecked_case_is_not_used(annotated: Any) -> None:
@@ -180,7 +226,7 @@ def predicting(dataset_grid: Any) -> Any:
             write_volume(path, Volume(heatmap, dataset_grid), "lesion heatmap, mass per voxel, sigma_mm=2")
             x, y, z = dataset_grid.to_world([[20, 20, 5]])[0]
             found = LesionPoint(case.case, (x, y, z), existence=0.8, mass=0.8, entropy=0.7, origin=Origin.MODEL)
-            yield CasePredicted(case.case, str(path), (found,), 2.0, 0.4)
+            yield CasePredicted(case.case, str(path), (found,), 2.0)
         yield Finished("returned", "Predicted.")
 
     return run
@@ -340,13 +386,13 @@ def test_closing_viewer_or_dock_stops_the_job(annotated: Any, way: str) -> None:
     assert stopped.is_set()
 
 
-def test_a_job_of_another_study_only_ends(reading: Any, dataset: Path, tmp_path: Path) -> None:
+def test_a_job_of_another_study_only_ends_and_that_is_said(reading: Any, dataset: Path, tmp_path: Path) -> None:
     go_on = threading.Event()
 
     def slow(spec: Any, _: threading.Event) -> Iterator[Event]:
         yield Started("1 case", "CPU")
         go_on.wait(20)
-        yield CasePredicted("sub-01", str(tmp_path / "none.nii.gz"), (), 2.0, 0.5)
+        yield CasePredicted("sub-01", str(tmp_path / "none.nii.gz"), (), 2.0)
         yield Finished("returned", "1 case")
 
     reading.dock.jobs._start("predict", "Predicting", lambda stop: slow(None, stop))
@@ -354,4 +400,4 @@ def test_a_job_of_another_study_only_ends(reading: Any, dataset: Path, tmp_path:
     reading.controller.say("Here.")
     go_on.set()
     reading.until(lambda: reading.controller.state.job.outcome == "returned")
-    assert reading.controller.state.notice.text == "Here."
+    assert reading.controller.state.notice.text == "In study: Prediction finished: 1 case"

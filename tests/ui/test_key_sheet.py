@@ -18,7 +18,7 @@ def test_a_key_or_a_button_shows_all_keys_and_a_click_hides_them(reading: Any) -
     assert sheet.isVisible()
     shown = {label.text() for label in sheet.findChildren(QLabel)}
     assert {key for keys in reading.dock.keys.in_words().values() for key in keys} <= shown
-    assert {"Everywhere", "Review", "Readers", "accept: a lesion", "Ctrl+Z"} <= shown
+    assert {"Everywhere", "Review", "Readers", "accept: a lesion", "Ctrl+Z", "Ctrl+R", "Ctrl+wheel"} <= shown
     window = reading.dock.window()
     assert window.rect().contains(sheet.geometry())
     QTest.mouseClick(sheet, Qt.MouseButton.LeftButton)

@@ -97,6 +97,20 @@ def test_what_cannot_be_saved_is_said_kept_and_tried_again(painter: Any) -> None
     assert len(voxels(mask_file(painter))) == 2
 
 
+def test_paint_of_another_window_is_kept_and_said(painter: Any) -> None:
+    painter.click(AT)
+    painter.until(lambda: painter.dock.segment.masks.rowCount() == 1)
+    theirs = np.zeros(SHAPE, np.uint8)
+    theirs[3, 3, 3] = 1
+    write_volume(mask_file(painter), Volume(theirs, Grid(SHAPE, AFFINE)), "painted elsewhere")
+    painter.click(world((26, 30, 7)))
+    painter.until(lambda: painter.controller.state.notice.level == "warning")
+    assert "another window" in painter.controller.state.notice.text
+    assert voxels(mask_file(painter)).tolist() == [[20, 24, 7], [26, 30, 7]]
+    (kept,) = (mask_file(painter).parent / "earlier").iterdir()
+    assert voxels(kept).tolist() == [[3, 3, 3]]
+
+
 def test_a_layer_that_was_removed_costs_no_paint(painter: Any) -> None:
     painter.click(AT)
     painter.viewer.layers.remove(PAINTED)
@@ -131,7 +145,7 @@ def test_a_segmentation_is_learned_from_the_checked_masks_and_shown(painter: Any
         write_volume(heatmap, Volume((data > 0).astype(np.float32), Grid(SHAPE, AFFINE)))
         write_volume(mask, Volume(data, Grid(SHAPE, AFFINE)))
         yield Started("the masks of 1 case", "CPU")
-        yield CasePredicted("sub-01", str(heatmap), (), 2.0, 0.4, str(mask))
+        yield CasePredicted("sub-01", str(heatmap), (), 2.0, str(mask))
         yield Finished("returned", "Trained.", spec.out)
 
     painter.dock.jobs.runner = run
@@ -179,3 +193,18 @@ def test_a_drag_paints_a_line(painter: Any) -> None:
     assert len(painted) > 3
     assert set(painted[:, 1]) == {24}
     assert set(painted[:, 2]) == {7}
+
+
+def test_a_bare_image_has_no_mask_and_the_brush_stays_in_hand(painter: Any) -> None:
+    painter.click(AT)
+    layer = painter.viewer.layers[PAINTED]
+    for visible in (False, True, False):
+        painter.key(Qt.Key.Key_D)
+        assert layer.visible == visible
+    assert painter.dock.painting.mode == "pan_zoom"
+    painter.key(Qt.Key.Key_PageDown)
+    painter.until(lambda: painter.controller.state.shown == "sub-02" and painter.dock.painting.ready)
+    assert layer.visible
+    assert painter.dock.painting.mode == "paint"
+    painter.click(AT)
+    painter.until(lambda: mask_file(painter, "sub-02").is_file())

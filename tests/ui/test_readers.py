@@ -11,9 +11,12 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint
+from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.study import Study
+from napari_lesion_points.ui import controller as controller_module
 from napari_lesion_points.ui.screen import resolve
 from napari_lesion_points.ui.session import State
+from napari_lesion_points.workflow.consensus import Keep, settlement
 
 from .conftest import world
 
@@ -145,9 +148,58 @@ def test_what_was_settled_is_not_asked_again(readers: Any) -> None:
     assert readers.controller.state.difference_at == 1
 
 
+def test_there_is_a_way_back_from_the_consensus(readers: Any) -> None:
+    leave, state = readers.dock.readers.leave, lambda: readers.controller.state
+    assert not leave.isEnabled()
+    settle(readers)
+    readers.key(Qt.Key.Key_A)
+    press(readers, leave)
+    readers.until(lambda: readers.controller.screen.case_ready)
+    assert (state().reading, state().differences, leave.isEnabled()) == (SHARED, (), False)
+    readers.until(lambda: readers.controller.screen.readers == ("ada", "bob"))  # listed anew
+    settle(readers)
+    assert readers.controller.screen.settled == 1
+
+    press(readers, leave)
+    readers.controller.reopen(blind=True)
+    readers.until(lambda: readers.controller.screen.case_ready and readers.controller.screen.readers == ("ada", "bob"))
+    settle(readers)
+    press(readers, leave)
+    readers.until(lambda: readers.controller.screen.case_ready)
+    assert state().reading == "maria"
+
+
+def test_a_consensus_that_cannot_be_read_says_so_and_nothing_else(
+    readers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Study) -> None:
+        raise StudyError("the database is gone.")
+
+    monkeypatch.setattr(controller_module, "survey", broken)
+    press(readers, readers.dock.readers.begin)
+    readers.until(lambda: readers.controller.state.notice.level == "error")
+    readers.qtbot.wait(50)
+    state = readers.controller.state
+    assert (state.notice.text, state.reading, state.differences) == ("the database is gone.", SHARED, ())
+
+
 def test_the_title_says_whose_points_are_shown() -> None:
     titles = {
         reading: resolve(State(root="/data/study", reader="ada", reading=reading)).study_title
         for reading in ("ada", "bob", CONSENSUS, SHARED)
     }
     assert [title.rpartition("done")[2] for title in titles.values()] == [" · blind", " · bob", " · consensus", ""]
+
+
+def test_a_decision_that_somebody_else_overtook_is_shown_and_can_be_taken_anew(readers: Any) -> None:
+    settle(readers)
+    other = readers.controller.study.of(CONSENSUS, "otto")
+    other.apply(settlement(other, readers.controller.screen.difference, Keep.NONE))
+    before = consensus(readers)
+    readers.key(Qt.Key.Key_A)
+    assert "Somebody else changed it" in readers.dock.message.label.text()
+    assert consensus(readers) == before
+    assert readers.controller.screen.settled == 1
+    assert "Settled: none kept." in readers.dock.readers.details.text()
+    readers.key(Qt.Key.Key_A)
+    assert consensus(readers) == [*before, world((30, 30, 9))]

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
 
 from napari_lesion_points.core.events import CasePredicted
-from napari_lesion_points.core.records import Origin, Verdict
+from napari_lesion_points.core.records import SHARED, Origin, Verdict
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.ui import reviewing as reviewing_module
+from napari_lesion_points.workflow.review import verdict_change
 
 from .conftest import candidate, world
 
@@ -257,8 +259,9 @@ def test_a_slice_without_lesions_shows_none(reviewing: Any) -> None:
 def test_the_queue_follows_a_new_prediction(reviewing: Any) -> None:
     reviewing.controller.study.add_candidates("sub-01", [candidate("sub-01", "n", (20, 20, 4), 0.6)], "model", 2.0)
     found = reviewing.controller.study.candidates("sub-01")
-    reviewing.dock.jobs.replay("Predicting", [CasePredicted("sub-01", "", found, 2.0, 0.5)])
+    reviewing.dock.jobs.replay("Predicting", [CasePredicted("sub-01", "", found, 2.0)])
     assert [p.id for p in reviewing.controller.state.queue] == ["n"]
+    reviewing.until(lambda: reviewing.controller.screen.can_judge)
     reviewing.key(Qt.Key.Key_A)
     assert verdicts(reviewing) == {"n": Verdict.ACCEPTED}
 
@@ -272,3 +275,127 @@ def test_a_stale_queue_is_made_again_when_the_tab_is_entered(reviewing: Any) -> 
     reviewing.controller.study.add_candidates("sub-01", [candidate("sub-01", "n", (20, 20, 4), 0.6)], "model", 2.0)
     reviewing.dock.show_tab("Review")
     assert [p.id for p in reviewing.controller.state.queue] == ["n"]
+
+
+def press_blind(hand: Any) -> None:
+    blind = hand.dock.cases.blind
+    QTest.mouseClick(blind, Qt.MouseButton.LeftButton, pos=QPoint(8, blind.height() // 2))
+
+
+def test_another_reading_of_the_same_case_has_its_own_queue(reviewing: Any) -> None:
+    reviewing.key(Qt.Key.Key_A)
+    shared = reviewing.controller.study
+    press_blind(reviewing)
+    reviewing.until(lambda: reviewing.controller.study is not shared and reviewing.controller.screen.can_judge)
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "c", "a"]
+    reviewing.key(Qt.Key.Key_R)
+    assert reviewing.controller.study.reading == "maria"
+    assert verdicts(reviewing)["b"] is Verdict.REJECTED
+    press_blind(reviewing)
+    reviewing.until(lambda: reviewing.controller.state.reading == SHARED and reviewing.controller.screen.can_judge)
+    assert [p.id for p in reviewing.controller.state.queue] == ["c", "a"]
+    assert verdicts(reviewing)["b"] is Verdict.ACCEPTED
+
+
+def test_a_case_whose_candidates_cannot_be_read_has_no_queue(reviewing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> Any:
+        raise StudyError("The database cannot be read.")
+
+    monkeypatch.setattr(reviewing_module, "_read", broken)
+    reviewing.controller.select_case("sub-02")
+    reviewing.until(lambda: reviewing.controller.state.shown == "sub-02")
+    reviewing.qtbot.wait(50)
+    assert reviewing.controller.state.notice.text == "The database cannot be read."
+    assert (reviewing.controller.state.wanted, reviewing.controller.state.queue) == ("sub-02", ())
+
+
+def test_a_verdict_counts_only_for_what_has_been_shown(reviewing: Any) -> None:
+    for _ in range(2):  # the second comes before the view has moved
+        QTest.keyClick(reviewing.canvas, Qt.Key.Key_A)
+    assert current(reviewing) == "c"
+    assert not reviewing.dock.review.accept.isEnabled()
+    assert verdicts(reviewing) == {"a": Verdict.NONE, "b": Verdict.ACCEPTED, "c": Verdict.NONE}
+    reviewing.until(reviewing.dock.review.accept.isEnabled)
+    assert reviewing.viewer.dims.current_step[0] == 7
+    reviewing.key(Qt.Key.Key_A)
+    assert verdicts(reviewing)["c"] is Verdict.ACCEPTED
+
+
+def test_back_in_its_case_the_candidate_under_review_is_shown_again(reviewing: Any) -> None:
+    reviewing.dock.show_tab("Annotate")
+    for case in ("sub-02", "sub-01"):
+        reviewing.controller.select_case(case)
+        reviewing.until(lambda case=case: reviewing.controller.state.shown == case)
+    reviewing.slice_to(world((30, 30, 2)))
+    reviewing.dock.show_tab("Review")
+    reviewing.until(lambda: reviewing.controller.screen.can_judge)
+    assert current(reviewing) == "b"
+    assert reviewing.viewer.dims.current_step[0] == 9
+
+
+def test_a_key_that_is_held_judges_once(reviewing: Any) -> None:
+    table, none = reviewing.dock.cases.table, Qt.KeyboardModifier.NoModifier
+    reviewing.viewer.window._qt_window.activateWindow()
+    table.setFocus()
+    reviewing.qtbot.wait(50)
+    if not table.hasFocus():
+        pytest.skip("no window manager gives the focus here")
+    for repeated in (False, True, True):
+        QTest.simulateEvent(table, True, Qt.Key.Key_A.value, none, "a", repeated)
+        reviewing.qtbot.wait(50)
+    assert verdicts(reviewing) == {"a": Verdict.NONE, "b": Verdict.ACCEPTED, "c": Verdict.NONE}
+    QTest.simulateEvent(table, False, Qt.Key.Key_A.value, none, "a", False)
+    QTest.keyClick(table, Qt.Key.Key_A)
+    reviewing.qtbot.wait(50)
+    assert verdicts(reviewing)["c"] is Verdict.ACCEPTED
+
+
+def test_the_queue_follows_the_slider_of_the_predict_tab(reviewing: Any) -> None:
+    reviewing.dock.show_tab("Predict")
+    reviewing.dock.predict.existence.slider.setValue(50)
+    reviewing.dock.show_tab("Review")
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "a"]
+    reviewing.dock.review.all_cases.click()
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    reviewing.dock.show_tab("Predict")
+    reviewing.dock.predict.existence.slider.setValue(40)
+    reviewing.dock.show_tab("Review")
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "d", "a"]
+
+
+def test_a_verdict_that_somebody_else_overtook_is_theirs_and_the_next_is_asked(reviewing: Any) -> None:
+    other = reviewing.controller.study.of(SHARED, "otto")
+    seen = {c.id: c for c in other.candidates("sub-01")}
+    reviewing.key(Qt.Key.Key_S)
+    other.apply(verdict_change(other, seen["c"], Verdict.REJECTED))
+    reviewing.key(Qt.Key.Key_A)
+    assert "Somebody else changed it" in reviewing.dock.message.label.text()
+    assert verdicts(reviewing)["c"] is Verdict.REJECTED
+    assert list(reviewing.controller.scene.candidates.features["verdict"]) == ["", "", "rejected"]
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "a"]
+    assert current(reviewing) == "a"  # what was skipped stays so
+    reviewing.key(Qt.Key.Key_A)
+    assert verdicts(reviewing) == {"a": Verdict.ACCEPTED, "b": Verdict.NONE, "c": Verdict.REJECTED}
+
+
+def test_an_overtaken_verdict_is_said_while_all_cases_are_read_again(reviewing: Any) -> None:
+    reviewing.dock.review.all_cases.click()
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    other = reviewing.controller.study.of(SHARED, "otto")
+    other.apply(verdict_change(other, other.candidates("sub-01")[1], Verdict.REJECTED))
+    reviewing.key(Qt.Key.Key_A)
+    reviewing.until(lambda: not reviewing.dock.desk.reading)
+    assert "Somebody else changed it" in reviewing.dock.message.label.text()
+    assert [p.id for p in reviewing.controller.state.queue] == ["d", "c", "a"]
+    reviewing.until(lambda: reviewing.controller.screen.can_judge)
+    assert current(reviewing) == "d"
+
+
+def test_another_reading_of_the_same_case_has_its_queue_at_once(reviewing: Any) -> None:
+    reviewing.key(Qt.Key.Key_A)
+    reviewing.dock.cases.blind.click()
+    reviewing.until(lambda: reviewing.controller.screen.case_ready)
+    assert reviewing.controller.state.reading == "maria"
+    assert [p.id for p in reviewing.controller.state.queue] == ["b", "c", "a"]
+    assert reviewing.dock.review.count.text() == "3 of 3 left"

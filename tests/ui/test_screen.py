@@ -68,11 +68,12 @@ def test_training_lists_exactly_what_it_uses() -> None:
 
 def test_review_counts_what_was_reviewed_before() -> None:
     judged = replace(POINT, id="b", verdict=Verdict.ACCEPTED)
-    screen = resolve(replace(OPEN, queue=(judged, POINT), at=1, queue_before=4))
+    screen = resolve(replace(OPEN, queue=(judged, POINT), at=1, queue_before=4, in_view=POINT.id))
     assert screen.review_progress == "1 of 6 left"
     assert screen.current == POINT
     assert screen.can_judge
-    elsewhere = replace(OPEN, queue=(replace(POINT, case="sub-01"),), at=0)
+    assert not resolve(replace(screen.state, in_view="b")).can_judge  # the view has not reached it yet
+    elsewhere = replace(OPEN, queue=(replace(POINT, case="sub-01"),), at=0, in_view=POINT.id)
     assert not resolve(elsewhere).can_judge  # its case is not on screen yet
     assert resolve(replace(OPEN, queue=(judged,), at=1)).current is None
 
@@ -134,11 +135,13 @@ def test_time_left() -> None:
 def test_the_number_of_lesions_narrows_with_every_verdict() -> None:
     some = tuple(replace(POINT, world=(9.0 * k, 0.0, 0.0), existence=p) for k, p in enumerate((0.9, 0.6, 0.5)))
     reviewing = replace(OPEN, tab="Review", candidates=some)
-    assert resolve(reviewing).lesions_text == "Lesions in this case: 0 marked; 2.0 expected, 1 to 3 with 90 %"
+    open_ones = "With the model's open candidates:"
+    assert resolve(reviewing).lesions_text == f"Lesions marked: 0. {open_ones} 2.0 expected, 1 to 3 with 90 %."
     marked = replace(reviewing, points=some[:1])
-    assert resolve(marked).lesions_text == "Lesions in this case: 1 marked; 2.1 expected, 1 to 3 with 90 %"
+    assert resolve(marked).lesions_text == f"Lesions marked: 1. {open_ones} 2.1 expected, 1 to 3 with 90 %."
     judged = replace(marked, candidates=(*some[:1], *(replace(c, verdict=Verdict.REJECTED) for c in some[1:])))
-    assert resolve(judged).lesions_text == "Lesions in this case: 1 marked; 1.0 expected, 1 to 1 with 90 %"
+    finished = "Lesions marked: 1. No candidate is open; what the model missed is not counted."
+    assert resolve(judged).lesions_text == finished
     assert resolve(replace(judged, tab="Predict")).lesions_text == resolve(OPEN).lesions_text == ""
 
 
@@ -154,6 +157,12 @@ def test_a_segmentation_is_learned_from_the_masks_that_are_not_left_out() -> Non
     assert fewer.mask_cases == ("sub-03",)
     assert not resolve(replace(painted, unused_masks=frozenset({"sub-01", "sub-03"}))).can_learn_masks
     assert not resolve(replace(painted, job=JobState("train", running=True))).can_learn_masks
+
+
+def test_a_prediction_lets_nobody_change_the_scale_of_existence() -> None:
+    running = {kind: resolve(replace(OPEN, job=JobState(kind, running=True))) for kind in ("train", "predict")}
+    assert [screen.can_calibrate for screen in running.values()] == [True, False]
+    assert resolve(replace(OPEN, job=JobState("predict", outcome="returned"))).can_calibrate
 
 
 def test_the_total_volume_is_that_of_all_lesions() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_lesion_points.core.records import Change, LesionPoint
-from napari_lesion_points.errors import StudyError
+from napari_lesion_points.errors import ConflictError, StudyError
 from napari_lesion_points.ui.undo import UndoStack
 
 POINT = LesionPoint("sub-01", (1, 2, 3))
@@ -51,3 +51,19 @@ def test_a_new_edit_forgets_what_was_undone() -> None:
     stack.undo(lambda _: None)
     stack.push(Change.deleting(POINT))
     assert (stack.undo_label, stack.redo_label) == ("delete", "")
+
+
+def test_a_step_that_somebody_else_overtook_is_dropped() -> None:
+    def overtaken(_: Change) -> None:
+        raise ConflictError("is not stored as it was")
+
+    stack = UndoStack()
+    for change in (Change.adding(POINT), Change.moving(POINT, (4, 5, 6))):
+        stack.push(change)
+    with pytest.raises(ConflictError):
+        stack.undo(overtaken)
+    assert (stack.undo_label, stack.redo_label) == ("add", "")
+    stack.undo(lambda _: None)
+    with pytest.raises(ConflictError):
+        stack.redo(overtaken)
+    assert (stack.undo_label, stack.redo_label) == ("", "")

@@ -325,6 +325,33 @@ def test_keys_fade_the_heatmap_and_bare_the_image(viewing: Any) -> None:
     assert scene.candidates.visible
 
 
+def test_the_slider_of_the_heatmap_follows_the_key(viewing: Any) -> None:
+    shown, slider = viewing.controller.shown, viewing.dock.predict.opacity
+    viewing.controller._replace_heatmap(shown, Heatmap(Volume(np.ones(shown.grid.shape, np.float32), shown.grid), 1.0))
+    viewing.key(Qt.Key.Key_F)
+    viewing.dock.show_tab("Predict")
+    assert slider.value() == 50
+    viewing.key(Qt.Key.Key_F)
+    assert slider.value() == 25
+    QTest.keyClick(slider, Qt.Key.Key_Right)
+    assert viewing.controller.scene.heatmap.opacity == pytest.approx(0.26)
+
+
+def test_napari_does_what_the_sheet_of_keys_says_of_it(viewing: Any) -> None:
+    viewer = viewing.viewer
+    viewer.reset_view()
+    whole, at = viewer.scene.camera.zoom, viewer.dims.current_step
+    wheel(viewing, viewing.canvas, 3)
+    assert viewer.scene.camera.zoom > whole
+    assert viewer.dims.current_step == at
+    zoom = viewer.scene.camera.zoom
+    wheel(viewing, viewing.canvas, 1, CONTROL)
+    assert abs(viewer.dims.current_step[0] - at[0]) == 1
+    assert viewer.scene.camera.zoom == zoom
+    viewing.key(Qt.Key.Key_R, CONTROL)
+    assert viewer.scene.camera.zoom == pytest.approx(whole)
+
+
 def test_thick_slices_hide_no_point(viewing: Any) -> None:
     """The second candidate lies 1.6 mm from the nearest slice, of 4 mm, with a margin of nothing."""
     viewing.controller.set_margin(0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import sqlalchemy as sql
@@ -164,6 +165,21 @@ def test_a_reader_goes_on_exactly_where_they_stopped(predicted: Any, make_napari
         idle.dock.close_session()  # nobody moved in it
         assert study.last_place().case == "sub-02"
         assert study.of(SHARED, "otto").last_place().case == "sub-01"
+
+
+def test_where_one_stopped_is_said_after_what_was_done_on_loading(hand: Any, dataset: Path) -> None:
+    path = dataset / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    other = np.diag([2.0, 2.0, 5.0, 1.0])
+    other[:3, 3] = (-30, -24, -20)
+    nib.save(nib.Nifti1Image(np.ones((30, 25, 11), np.float32), other), path)
+    hand.open(dataset, case="sub-02")
+    study = hand.controller.study
+    hand.until(lambda: study.last_place() is not None)
+    hand.open(dataset)
+    label = hand.dock.message.label
+    hand.until(lambda: "You stopped here: sub-02." in label.text())
+    assert label.text().startswith("Note: T1w")
+    assert "resampled" in label.text()
 
 
 def test_a_thousand_cases_are_listed_and_an_edit_asks_for_one(hand: Any, dataset: Path) -> None:

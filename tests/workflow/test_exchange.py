@@ -327,3 +327,54 @@ def test_a_revised_mask_adds_what_is_new_only(study: Study) -> None:
             list(points_from_masks(study, "masks/*_mask.nii.gz"))
     voxels = grid.to_voxel([p.world for p in study.annotations("01")])
     assert sorted(voxels[:, 0].round(3)) == [3, 10, 16]
+
+
+def test_a_lesion_of_a_corrected_mask_is_the_one_that_is_there(study: Study) -> None:
+    grid = reference_grid(study.files_of("01"))  # of 2 mm
+    path = study.root / "masks" / "sub-01_mask.nii.gz"
+    data = np.zeros(grid.shape, np.uint8)
+    data[3:6, 5, 5] = data[9:12, 5, 5] = 1
+
+    def read() -> tuple[int, int]:
+        write_volume(path, Volume(data, grid))
+        (mask,) = points_from_masks(study, "masks/*_mask.nii.gz")
+        return mask.points, mask.new
+
+    assert read() == (2, 2)
+    first = study.annotations("01")
+    data[6, 5, 5] = 1  # its centre is 1 mm farther
+    assert read() == (2, 0)
+    assert study.annotations("01") == first
+    x, y, z = first[1].world
+    study.apply(Change.moving(first[1], (x, y, z + 2.5)))
+    data[9:11, 5, 7:9] = 1  # 2.7 mm from the moved point, which is another lesion's
+    assert read() == (3, 1)
+    assert len(study.annotations("01")) == 3
+
+
+def test_two_lesions_near_one_point_are_not_both_that_point(study: Study) -> None:
+    grid = reference_grid(study.files_of("01"))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[5, 5, 5], labels[6, 5, 5] = 1, 2
+    write_volume(study.root / "masks" / "sub-01_dseg.nii.gz", Volume(labels, grid))
+    (x, y, z) = grid.to_world([[5.5, 5, 5]])[0]
+    study.apply(Change.adding(LesionPoint("sub-01", (x, y, z))))
+    (mask,) = points_from_masks(study, "masks/*_dseg.nii.gz")
+    assert (mask.points, mask.new, len(study.annotations("01"))) == (2, 1, 2)
+
+
+@pytest.mark.parametrize(("name", "named"), [("P-001_mask", "P-001"), ("P-001_x_mask", "P-001_x"), ("P-001_x",) * 2])
+def test_a_mask_names_its_case_in_a_study_of_folders(blob_dataset: Path, tmp_path: Path, name: str, named: str) -> None:
+    root = tmp_path / "study"
+    for case, source in (("P-001", "sub-01"), ("P-001_x", "sub-02")):
+        shutil.copytree(blob_dataset / source / "anat", root / case)
+    with Study.open(root, tmp_path / "store") as opened:
+        grid = reference_grid(opened.files_of("P-001"))
+        data = np.zeros(grid.shape, np.uint8)
+        data[4:7, 5, 5] = 1
+        write_volume(root / "masks" / f"{name}.nii.gz", Volume(data, grid))
+        (mask,) = points_from_masks(opened, "masks/*.nii.gz")
+        assert mask.case == named
+        write_volume(root / "masks" / "P-002_mask.nii.gz", Volume(data, grid))
+        with pytest.raises(StudyError, match="names no case"):
+            list(points_from_masks(opened, "masks/P-002_mask.nii.gz"))

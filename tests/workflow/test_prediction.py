@@ -17,7 +17,9 @@ from numpy.testing import assert_allclose
 
 from napari_lesion_points.core.calibration import Recalibration
 from napari_lesion_points.core.events import CasePredicted, Event, Finished
-from napari_lesion_points.learn.checkpoint import pack
+from napari_lesion_points.core.heatmap import draw_gaussians
+from napari_lesion_points.core.preparation import NetworkInput
+from napari_lesion_points.learn.checkpoint import pack, unpack
 from napari_lesion_points.learn.network import UNetConfig, fresh_network
 from napari_lesion_points.store.cases import CaseFiles, find_cases
 from napari_lesion_points.workflow.job import execute
@@ -90,3 +92,50 @@ def test_a_studys_recalibration_takes_the_place_of_the_models(blob_study: Path, 
         assert found
         masses = np.clip([c.mass for c in found], 0, 1)
         assert_allclose([c.existence for c in found], Recalibration(*parameters)(masses))
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every network draw lesions of the masses 0.8, 0.3 and 0.05."""
+
+    def predict_heatmap(network: object, case: NetworkInput, *_: object, **__: object) -> np.ndarray:
+        places = {0.8: (6, 6, 6), 0.3: (14, 14, 14), 0.05: (20, 20, 20)}
+        shape = case.foreground.shape
+        return sum((m * draw_gaussians(shape, [at], 1.25) for m, at in places.items()), np.zeros(shape, np.float32))
+
+    monkeypatch.setattr("napari_lesion_points.workflow.prediction.predict_heatmap", predict_heatmap)
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize(
+    ("parameters", "least", "masses"),
+    [
+        ((1.0, 1.0, 0.0), 0.1, [0.8, 0.3]),
+        ((1.0, 1.0, 2.0), 0.1, [0.8, 0.3, 0.05]),  # recalibrated to 0.97, 0.76 and 0.28
+        ((1.0, 1.0, -2.0), 0.1, [0.8]),  # to 0.35, 0.05 and 0.01
+        ((0.2, 0.2, 1.0), 0.1, [0.8, 0.3]),  # to 0.5 and more, whatever the mass: then masses count
+        ((0.2, 0.2, 1.0), 0.0, [0.8, 0.3, 0.05]),
+    ],
+)
+def test_what_is_kept_has_the_least_existence_after_recalibration(
+    blob_study: Path, model: Path, tmp_path: Path, parameters: tuple[float, ...], least: float, masses: list[float]
+) -> None:
+    spec = plan_prediction(find_cases(blob_study)[:1], model=model, heatmaps=tmp_path, device="cpu")
+    events = execute(replace(spec, recalibration=parameters, min_existence=least), lambda: False)
+    (found,) = (e.candidates for e in events if isinstance(e, CasePredicted))
+    assert_allclose([c.mass for c in found][: len(masses)], masses, atol=0.01)
+    assert all(c.mass < 0.01 for c in found[len(masses) :])  # rests of the fits, when anything is kept
+    assert min(c.existence for c in found) >= least
+
+
+@pytest.mark.usefixtures("drawn")
+def test_components_are_kept_from_the_least_existence_on(blob_study: Path, model: Path, tmp_path: Path) -> None:
+    card = replace(describe_model(model), components=True, threshold=0.05)
+    weights = unpack((model / WEIGHTS).read_bytes(), "m")
+    (model / WEIGHTS).write_bytes(pack(weights, {METADATA_KEY: json.dumps(card.to_json())}))
+    for least, scores in ((0.1, [0.4, 0.15]), (0.2, [0.4]), (0.5, [])):
+        spec = plan_prediction(
+            find_cases(blob_study)[:1], model=model, heatmaps=tmp_path, device="cpu", min_existence=least
+        )
+        (found,) = (e.candidates for e in execute(spec, lambda: False) if isinstance(e, CasePredicted))
+        assert_allclose([c.existence for c in found], scores, atol=0.01)

@@ -199,6 +199,44 @@ def test_what_was_agreed_and_taken_away_stays_away(study: Study) -> None:
     assert places(study) == []
 
 
+def test_what_rests_on_a_point_that_is_gone_leaves_the_consensus(study: Study) -> None:
+    for number in (0, 1):  # 30 against 35, and 60 alone
+        settle(study, differences(study, "ada", "bob", "01")[number], Keep.FIRST)
+    assert places(study) == [0.5, 30, 60]
+    ada = study.of("ada", "ada")
+    at = {a.world[0]: a for a in ada.annotations("01")}
+    ada.apply(Change.moving(at[30], (34.0, 0, 0)), Change.deleting(at[60]), Change.deleting(at[0]))
+    (alone, left) = differences(study, "ada", "bob", "01")
+    assert [d.second and d.second.world[0] for d in (alone, left)] == [1, 90]
+    assert places(study) == [34.5]  # agreed in now; neither 30 nor 60 nor 0.5 rests on anything
+    ada.apply(Change.adding(at[0]))
+    differences(study, "ada", "bob", "01")
+    assert places(study) == [0.5, 34.5]  # agreed in again
+
+
+def test_agreement_keeps_that_the_lesion_was_accepted(study: Study) -> None:
+    study.add_candidates("02", [LesionPoint("sub-02", (0, 0, 0), "q", 0.5, 0.5, 1.0, Origin.MODEL)], "m", 2)
+    for reader in ("ada", "bob"):
+        reading = study.of(reader, reader)
+        reading.apply(verdict_change(reading, reading.candidates("02")[0], Verdict.ACCEPTED))
+    assert differences(study, "ada", "bob", "02") == ()
+    (agreed,) = study.of(CONSENSUS).annotations("02")
+    assert (agreed.origin, agreed.verdict) == (Origin.MODEL, Verdict.ACCEPTED)
+
+
+def test_a_consensus_that_was_begun_too_early_is_done_in_the_end(study: Study) -> None:
+    ada = study.of("ada", "ada")
+    ada.set_state("02", CaseState.IN_PROGRESS)
+    lesion = LesionPoint("sub-02", (0, 0, 0), reader="ada")
+    for reader in (ada, study.of("bob", "bob")):
+        reader.apply(Change.adding(replace(lesion, id=f"of {reader.reader}", reader=reader.reader)))
+    differences(study, "ada", "bob", "02")
+    assert study.of(CONSENSUS).state("02") is CaseState.IN_PROGRESS
+    ada.set_state("02", CaseState.DONE)
+    differences(study, "ada", "bob", "02")
+    assert study.of(CONSENSUS).state("02") is CaseState.DONE
+
+
 def test_both_done_and_agreed_is_done(study: Study) -> None:
     assert differences(study, "ada", "bob", "02") == ()
     assert study.of(CONSENSUS).state("02") is CaseState.DONE

@@ -213,7 +213,10 @@ def test_a_case_of_the_same_name_in_another_study_did_not_teach_the_model(blob_s
     with Study.open(blob_study) as study:
         model = write_model(study.models_dir / "m")
         read_and_predicted(study, model)
-        for path, cases in (("elsewhere.nii.gz", 2), (next(iter(study.files_of("sub-01").sequences.values())), 1)):
+        elsewhere = blob_study.with_name("elsewhere.nii.gz")
+        elsewhere.touch()
+        gone = blob_study.with_name("gone.nii.gz")  # the study was moved
+        for path, cases in ((elsewhere, 2), (gone, 1), (next(iter(study.files_of("sub-01").sequences.values())), 1)):
             spec = TrainSpec(str(model), (SpecCase("sub-01", {"FLAIR": str(path)}),), ("FLAIR",))
             (model / "job.json").write_text(to_json(spec), encoding="utf-8")
             assert study_report(study).evaluation.cases == cases

@@ -13,12 +13,15 @@ from numpy.testing import assert_allclose
 from scipy.special import entr
 
 from napari_lesion_points.core.calibration import Recalibration, fit_recalibration
+from napari_lesion_points.core.events import CasePredicted, Event
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.operating import Goal
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Change, LesionPoint, Origin, Verdict
-from napari_lesion_points.errors import StudyError
+from napari_lesion_points.errors import OutputError, StudyError
 from napari_lesion_points.store.study import Study
+from napari_lesion_points.workflow import calibrations
 from napari_lesion_points.workflow.calibrations import calibrated_models, calibration_path, read_calibration
+from napari_lesion_points.workflow.jobs import storing
 from napari_lesion_points.workflow.models import ModelCard, describe_model
 from napari_lesion_points.workflow.regrouping import split_change
 from napari_lesion_points.workflow.review import verdict_change
@@ -226,6 +229,46 @@ def test_later_predictions_take_it_and_the_models_own_can_come_back(study: Study
     assert planned() is None
     assert calibrated_models(study, (card,)) == (card,)
     assert_allclose([c.existence for c in study.candidates()], before)
+
+
+def test_what_is_predicted_meanwhile_gets_the_new_scale(study: Study, card: ModelCard, tmp_path: Path) -> None:
+    review(study, card, Recalibration(c=-1.5))
+    found = [
+        LesionPoint("sub-06", (20.0 * k, 0, 0), existence=0.5, mass=mass, entropy=1.0, origin=Origin.MODEL)
+        for k, mass in enumerate((0.3, 1.2, math.nan))
+    ]
+    heatmap = study.heatmap_path("sub-06")
+    heatmap.parent.mkdir(exist_ok=True)
+    heatmap.touch()
+    event = CasePredicted("sub-06", str(heatmap), tuple(found), 2.0)
+
+    def predicted() -> Iterator[Event]:
+        kept = recalibrate(study, card, assess(study, card))
+        expected[:] = [*Recalibration(*kept.recalibration)([0.3, 1.0]), 0.5]
+        yield event
+
+    expected: list[float] = []
+    (told,) = storing(study, predicted(), str(card.path))
+    assert isinstance(told, CasePredicted)
+    assert [c.existence for c in told.candidates] == expected
+    assert [c.existence for c in study.candidates("06")] == expected
+    use_models_own(study, card)
+    assert list(storing(study, iter([event]), str(card.path))) == [event]
+
+
+def test_a_map_that_cannot_be_kept_changes_nothing(
+    study: Study, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: str) -> None:
+        raise OutputError(f"{path}: cannot be written")
+
+    review(study, card, Recalibration(c=-1.5))
+    before = study.candidates()
+    monkeypatch.setattr(calibrations, "atomic_write", full)
+    with pytest.raises(OutputError, match="cannot be written"):
+        recalibrate(study, card, assess(study, card))
+    assert_allclose([c.existence for c in study.candidates()], [c.existence for c in before])
+    assert not calibration_path(study.store, card).exists()
 
 
 def test_verdicts_given_before_a_recalibration_can_be_undone_after_it(study: Study, card: ModelCard) -> None:

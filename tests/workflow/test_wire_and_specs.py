@@ -24,6 +24,8 @@ from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Or
 from napari_lesion_points.errors import CheckpointError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.store.study import Study
+from napari_lesion_points.workflow.lineage import learned_cases
+from napari_lesion_points.workflow.models import STARTER, describe_model
 from napari_lesion_points.workflow.review import verdict_change
 from napari_lesion_points.workflow.specs import (
     DEFAULT_MINUTES,
@@ -35,7 +37,6 @@ from napari_lesion_points.workflow.specs import (
     plan_prediction,
     plan_training,
     resume_training,
-    set_apart,
     to_json,
 )
 from napari_lesion_points.workflow.wire import decode, encode
@@ -64,9 +65,7 @@ EVENT = st.one_of(
     st.builds(
         Validation, NUMBER, st.integers(), NUMBER, NUMBER, NUMBER, NUMBER, NUMBER, dice=st.none() | st.floats(0, 1)
     ),
-    st.builds(
-        CasePredicted, st.text(), st.text(), st.tuples() | st.tuples(CANDIDATE, CANDIDATE), st.just(2.0), st.just(0.3)
-    ),
+    st.builds(CasePredicted, st.text(), st.text(), st.tuples() | st.tuples(CANDIDATE, CANDIDATE), st.just(2.0)),
     st.builds(Finished, st.sampled_from(["returned", "failed", "stopped"]), st.text(), st.text()),
 )
 
@@ -224,11 +223,25 @@ def test_fine_tuning_keeps_what_the_model_is(study: Study, tmp_path: Path, write
         plan_training(study, out=tmp_path / "new", init=model)
 
 
+def test_the_model_to_start_from_is_found_from_any_folder(
+    study: Study, tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    for named in ("model", "model/model.safetensors", model):
+        assert plan_training(study, out=tmp_path / "new", init=Path(named)).init == str(model)
+    assert plan_training(study, out=tmp_path / "new", init=Path(STARTER)).init == STARTER
+    write_model(tmp_path / STARTER)  # a folder here, of the same name
+    assert plan_training(study, out=tmp_path / "new", init=Path(STARTER)).init == str(tmp_path / STARTER)
+    assert plan_training(study, out=tmp_path / "new").init == ""
+
+
 def test_fine_tuning_replays_what_the_model_knows(study: Study, tmp_path: Path, write_model: WriteModel) -> None:
     def split(**arguments: Any) -> tuple[list[str], list[str]]:
         cases = plan_training(study, out=tmp_path / "new", init=model, **arguments).cases
         return [c.case for c in cases if not c.validation], [c.case for c in cases if c.validation]
 
+    study.set_state("sub-03", CaseState.DONE)
     # sub-04 has no points any more, sub-77 is of another study
     model = write_model(tmp_path / "model", training_cases=["sub-01", "sub-04", "sub-77"], validation_cases=["sub-03"])
     assert split(cases=["02"]) == (["sub-02", "sub-01"], ["sub-03"])
@@ -237,10 +250,34 @@ def test_fine_tuning_replays_what_the_model_knows(study: Study, tmp_path: Path, 
     assert split(cases=["03"], validation=["01"]) == (["sub-03"], ["sub-01"])
 
 
-def test_what_a_model_was_validated_on_stays_aside(tmp_path: Path, write_model: WriteModel) -> None:
+def test_fine_tuning_takes_no_case_of_another_study_for_one_of_its_own(
+    study: Study, tmp_path: Path, write_model: WriteModel
+) -> None:
+    model = write_model(tmp_path / "model", training_cases=["sub-01", "sub-02"])
+    theirs = tmp_path / "theirs.nii.gz"
+    theirs.touch()
+    own = {k: str(v) for k, v in study.files_of("02").sequences.items()}
+    cases = (SpecCase("sub-01", {"FLAIR": str(theirs)}), SpecCase("sub-02", own))
+    (model / "job.json").write_text(to_json(TrainSpec(str(model), cases, ("FLAIR",))), encoding="utf-8")
+    spec = plan_training(study, out=tmp_path / "new", init=model, cases=["03"])
+    assert [c.case for c in spec.cases] == ["sub-03", "sub-02"]
+    child = write_model(tmp_path / "child", training_cases=["sub-03"], init=str(model))
+    assert learned_cases(study, describe_model(child)) == {"sub-02", "sub-03"}
+    write_model(tmp_path / "child", training_cases=["sub-03"], init=str(tmp_path / "gone"))
+    assert learned_cases(study, describe_model(child)) == {"sub-03"}
+
+
+def test_what_a_model_was_validated_on_stays_aside(study: Study, tmp_path: Path, write_model: WriteModel) -> None:
+    def split(*among: str) -> tuple[list[str], list[str]]:
+        cases = plan_training(study, out=tmp_path / "new", init=model, among=among).cases
+        return [c.case for c in cases if not c.validation], [c.case for c in cases if c.validation]
+
     model = write_model(tmp_path / "model", training_cases=["sub-01"], validation_cases=["sub-03"])
-    assert set_apart(["sub-01", "sub-02", "sub-03"], model) == (["sub-01", "sub-02"], ["sub-03"])
-    assert set_apart(["sub-03"], model) == (["sub-03"], [])
+    assert split("sub-01", "sub-02", "sub-03") == (["sub-01", "sub-02"], [])  # nobody has said that all is there
+    study.set_state("sub-03", CaseState.DONE)
+    assert split("sub-01", "sub-02", "sub-03") == split() == (["sub-01", "sub-02"], ["sub-03"])
+    assert split("sub-02") == (["sub-02"], [])  # neither replayed nor validated on what is not among them
+    assert split("sub-03") == (["sub-03"], [])
 
 
 def test_a_model_keeps_its_recipe(study: Study, tmp_path: Path, write_model: WriteModel) -> None:
@@ -252,7 +289,7 @@ def test_a_model_keeps_its_recipe(study: Study, tmp_path: Path, write_model: Wri
         plan_training(study, out=tmp_path / "new", init=model, recipe="fast")
 
 
-def test_from_five_cases_on_a_fifth_is_held_out(tmp_path: Path) -> None:
+def test_from_five_cases_on_a_fifth_is_held_out(tmp_path: Path, write_model: WriteModel) -> None:
     root = tmp_path / "many"
     for k in range(23):
         (root / f"sub-{k:02}" / "anat").mkdir(parents=True)
@@ -277,6 +314,25 @@ def test_from_five_cases_on_a_fifth_is_held_out(tmp_path: Path) -> None:
         assert not [c for c in few.cases if c.validation]
         five = plan_training(many, out=tmp_path, cases=["01", "02", "03", "04", "05"])
         assert len([c for c in five.cases if c.validation]) == 1
+        # the one case that is new is learned from, and of two one
+        four = write_model(tmp_path / "four", sequences=["FLAIR"], training_cases=many.case_names[1:5])
+        for new, held_out in ((["05"], 0), (["05", "06"], 1)):
+            spec = plan_training(many, out=tmp_path, cases=new, init=four)
+            assert len([c for c in spec.cases if c.validation]) == held_out
+        # a fifth of all is held out, also when the study grows
+        grown = write_model(
+            tmp_path / "grown", sequences=["FLAIR"],
+            training_cases=many.case_names[1:5], validation_cases=many.case_names[:1],
+        )  # fmt: skip
+        spec = plan_training(many, out=tmp_path, init=grown)
+        aside = [c.case for c in spec.cases if c.validation]
+        assert (len(spec.cases), len(aside), aside[0]) == (20, 4, "sub-00")
+        assert not set(aside) & set(many.case_names[1:5])
+        # nobody has said that the lesions of these are all there
+        for case in many.case_names[1:5]:
+            many.set_state(case, CaseState.IN_PROGRESS)
+        begun = plan_training(many, out=tmp_path, cases=["01", "02", "03", "04", "05", "06"])
+        assert {c.case for c in begun.cases if c.validation} < {"sub-05", "sub-06"}
 
 
 def test_a_prediction_needs_the_models_sequences(tmp_path: Path, write_model: WriteModel) -> None:

@@ -34,6 +34,12 @@ EXPERIMENTS = {
         Experiment("calibration", lambda seeds: seeds, calibration),
         Experiment("uncertainty", lambda seeds: 0, uncertainty),
         Experiment("counts", lambda seeds: 0, counts),
-        Experiment("transfer", lambda seeds: seeds * 2 * len(experiments.SHARES), transfer),
+        Experiment(
+            "transfer",
+            lambda seeds: (
+                seeds * len(experiments.SHARES) * (len(experiments.SIGMAS_VOX) + len(experiments.OTHER_LABELS))
+            ),
+            transfer,
+        ),
     )
 }

@@ -60,6 +60,8 @@ class Network:
         For MC dropout.
     parent : Network, optional
         Whose encoder is kept; for segmentations.
+    effort : float
+        Share of the budget of a training.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Network:
     jitter_mm: float = 0.0
     dropout: float = 0.0
     parent: Network | None = None
+    effort: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,9 +164,9 @@ class Bench:
                 out=unfinished,
                 cases=network.cases,
                 validation=self.cohort.split["val"],
-                minutes=self.minutes,
-                epochs=self.steps and epochs_of(self.steps, len(network.cases)),
-                sigma_mm=network.sigma_vox * self.cohort.spacing_mm,
+                minutes=self.minutes and self.minutes * network.effort,
+                epochs=self.steps and epochs_of(self.steps * network.effort, len(network.cases)),
+                sigma_mm=None if network.parent else network.sigma_vox * self.cohort.spacing_mm,
                 seed=network.seed,
                 tolerance_mm=self.tolerance_mm,
                 label=network.label,
@@ -226,6 +229,6 @@ def _rows(centers_world: NDArray[np.floating], existence: NDArray[np.floating]) 
     return [[round(float(x), 4) for x in row] for row in table]
 
 
-def epochs_of(steps: int, cases: int) -> int:
+def epochs_of(steps: float, cases: int) -> int:
     """Return the epochs over so many cases that come closest to a number of steps, at least one."""
     return max(round(steps * RECIPES["fast"].batch / (cases * PATCHES_PER_CASE)), 1)

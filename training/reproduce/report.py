@@ -12,6 +12,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 from napari_lesion_points.core.records import utc_now
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.workflow.report import versions
+from training.reproduce.experiments import PAPER
 from training.reproduce.networks import TOLERANCE_VOX
 from training.reproduce.tables import Curves, Table
 
@@ -31,8 +32,9 @@ def write_report(path: Path, tables: Sequence[Table], study: str, budget: str, s
         seeds=seeds,
         tolerance=f"{TOLERANCE_VOX:g}",
         command=command,
-        versions=versions(),
+        versions=versions("torch"),
         made=utc_now(),
+        paper=PAPER,
     )
     atomic_write(path, page)
 

@@ -158,7 +158,7 @@ def predict(
 
         with interruptible() as stop:
             events = run(spec, stop)
-            finished = follow(collect(storing(opened, events, str(model.resolve())) if opened else events))
+            finished = follow(collect(storing(opened, events, spec.model) if opened else events))
         write_points(out / "candidates.csv", found)
         typer.echo(f"{len(found)} candidates in {out / 'candidates.csv'}")
         if drawn:

@@ -35,14 +35,20 @@ def open_reading(
 
 
 def split_names(text: str) -> list[str]:
-    """Split "A,B" or "A B"; "@file" names a text file of names."""
+    """Split names at commas; "@file" stands for a text file of names, at commas or one a line.
+
+    Examples
+    --------
+    >>> split_names("Dr. A, Dr. B")
+    ['Dr. A', 'Dr. B']
+    """
     if text.startswith("@"):
         path = Path(text[1:])
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise StudyError(f"{path}: cannot be read as a list of cases ({error}).") from error
-    return [name for name in re.split(r"[,\s]+", text) if name]
+    return [name.strip() for name in re.split(r"[,\r\n]", text) if name.strip()]
 
 
 def known_case(name: str, known: Iterable[str]) -> str:

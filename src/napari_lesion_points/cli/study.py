@@ -55,7 +55,8 @@ def points(
     with open_reading(study, store, files, reader, blind=blind) as opened:
         for read in points_from_masks(opened, from_masks):
             count = f"{read.points} point{'' if read.points == 1 else 's'}" if read.points else "no lesions"
-            typer.echo(f"{read.case}: {count} ({read.path.name})")
+            new = "" if read.new == read.points else f", {read.new} new"
+            typer.echo(f"{read.case}: {count}{new} ({read.path.name})")
 
 
 def import_file(

@@ -56,7 +56,7 @@ def demo(
         raise LesionPointsError("the demonstration ended early")
     e = result.evaluation
     typer.echo(f"\nOn {e.cases} cases without points, {result.lesions} lesions, tolerance {e.tolerance_mm:g} mm,")
-    typer.echo(f"at the threshold {e.threshold:.2f} that was best in validation:\n")
+    typer.echo(f"at the threshold {e.threshold:.2f} that validation gave:\n")
     typer.echo("   F1    precision  recall   found  missed  false")
     typer.echo(f"  {e.f1:.2f}     {e.precision:.2f}      {e.recall:.2f}    {e.tp:5d}  {e.fn:6d}  {e.fp:5d}\n")
     if headless or not has_display():

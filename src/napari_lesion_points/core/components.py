@@ -129,15 +129,19 @@ def detect_components(
     min_voxels : int
         Smaller components are dropped.
     """
-    labels, count = ndimage.label(values >= threshold, ndimage.generate_binary_structure(3, 2))
-    numbers = np.arange(1, count + 1)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    numbers = numbers[sizes >= min_voxels]
-    if not numbers.size:
-        return Detections(np.empty((0, 3)), np.empty(0), np.empty(0))
-    score = np.asarray(ndimage.maximum(values, labels, numbers), float)
-    mean = np.asarray(ndimage.mean(values, labels, numbers), float)
-    find = ndimage.maximum_position if at_maximum else ndimage.center_of_mass
-    places = find(values if at_maximum else labels > 0, labels, numbers)
-    order = np.argsort(-score, kind="stable")
-    return Detections(np.array(places, float).reshape(-1, 3)[order], score[order], mean[order])
+    above = values >= threshold
+    labels, count = ndimage.label(above, ndimage.generate_binary_structure(3, 2))
+    voxels = np.stack(np.nonzero(above), axis=1)
+    which, value = labels[above] - 1, values[above].astype(np.float64)
+    sizes = np.bincount(which, minlength=count)
+    descending = np.argsort(-value, kind="stable")
+    highest = descending[np.unique(which[descending], return_index=True)[1]]
+    if at_maximum:
+        centers = voxels[highest].astype(np.float64)
+    else:
+        sums = [np.bincount(which, weights=axis, minlength=count) for axis in voxels.T]
+        centers = np.stack(sums, axis=1) / sizes[:, None]
+    score, mean = value[highest], np.bincount(which, weights=value, minlength=count) / sizes
+    keep = np.flatnonzero(sizes >= min_voxels)
+    keep = keep[np.argsort(-score[keep], kind="stable")]
+    return Detections(centers[keep], score[keep], mean[keep])

@@ -72,7 +72,6 @@ class CasePredicted:
     heatmap: str
     candidates: tuple[LesionPoint, ...]
     sigma_mm: float
-    threshold: float
     mask: str = ""
 
 

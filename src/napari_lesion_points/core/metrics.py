@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: F1 values are no different when closer than this many standard errors, those of a proportion of the lesions.
 _TIE_ERRORS = 0.8
+_EXPECTED_F1, _EXPECTED_BY = 0.65, 10.0  # of a first model; lesions that this counts as much as
+_CHANCE = 1.5
 _GREATEST_TIE = 0.05  # of a handful of lesions, which would make a plateau of everything
 
 
@@ -209,6 +211,31 @@ def operating_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) ->
         At that threshold.
     """
     return plateau([(percent / 100, figures_at(cases, percent / 100, tolerance_mm)) for percent in range(5, 100, 5)])
+
+
+def calibrated_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[float, DetectionFigures]:
+    """Return the threshold nearest to half the F1 that can be expected of calibrated existence, and the figures there.
+
+    If existence is the probability that a candidate is a lesion, F1 is greatest at the threshold of half that greatest
+    F1 (Lipton, Elkan and Naryanaswamy, "Optimal thresholding of classifiers to maximize F1 measure", ECML 2014). What
+    is expected begins with `_EXPECTED_F1`, which counts as much as `_EXPECTED_BY` lesions, and ends with the best F1 of
+    these cases: so no single lesion decides. Where existence is not what it says, a threshold that is worse than the
+    best beyond chance (`_CHANCE` standard errors) is not taken.
+
+    Parameters
+    ----------
+    cases : sequence of CaseDetections
+        Validation cases, their existence recalibrated.
+    tolerance_mm : float
+        Greatest distance of a match.
+    """
+    tried = [(percent / 100, figures_at(cases, percent / 100, tolerance_mm)) for percent in range(5, 100, 5)]
+    best = max(figures.f1 for _, figures in tried)
+    lesions = sum(len(c.truth_world) for c in cases)
+    expected = (lesions * best + _EXPECTED_BY * _EXPECTED_F1) / (lesions + _EXPECTED_BY)
+    chance = _CHANCE * (expected * (1 - expected) / max(lesions, 1)) ** 0.5
+    good = [pair for pair in tried if pair[1].f1 >= best - chance]
+    return min(good, key=lambda pair: abs(pair[0] - expected / 2))
 
 
 def plateau(tried: Sequence[tuple[float, DetectionFigures]]) -> tuple[float, DetectionFigures]:

@@ -94,7 +94,7 @@ def find(label: Label, drawn: NDArray[np.float32], case: NetworkInput, sigma_vox
 
 
 def find_fitted(drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: ArrayLike) -> CaseDetections:
-    """Fit candidates to a heatmap, down to the existence that predictions keep."""
+    """Fit candidates to a heatmap, down to the existence that predictions keep before anything is recalibrated."""
     found = fit_gaussians(drawn, sigma_vox)
     return CaseDetections(case.case, case.grid.to_world(found.centers_vox), found.existence, case.points_world)
 

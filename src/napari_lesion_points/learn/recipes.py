@@ -13,7 +13,7 @@ from napari_lesion_points.learn.augment import AugmentSettings
 from napari_lesion_points.learn.network import UNetConfig
 from napari_lesion_points.learn.patches import PatchSettings
 
-_SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level of "fast"
+_SMALLEST_PATCH_VOX = 24  # three voxels at the coarsest level of "fast"; rounded up, two at that of "paper"
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,16 @@ class Recipe:
     familiar: float
 
     def patches(self, shape: tuple[int, int, int], stride: int, sigma_vox: tuple[float, float, float]) -> PatchSettings:
-        """Return how patches are drawn from cases of at most this shape, for a network of this stride."""
+        """Return how patches are drawn from cases of at most this shape, in multiples of the network's stride.
+
+        Examples
+        --------
+        >>> RECIPES["paper"].patches((12, 40, 500), 16, (1.0, 1.0, 1.0)).size
+        (32, 48, 192)
+        """
 
         def size(greatest: int) -> tuple[int, int, int]:
-            i, j, k = (max(_SMALLEST_PATCH_VOX, min(greatest, -(-n // stride) * stride)) for n in shape)
+            i, j, k = (-(-min(greatest, max(n, _SMALLEST_PATCH_VOX)) // stride) * stride for n in shape)
             return i, j, k
 
         return PatchSettings(

@@ -26,6 +26,7 @@ from napari_lesion_points.core.calibration import Recalibration, fit_recalibrati
 from napari_lesion_points.core.events import LossPoint, Progress, Validation
 from napari_lesion_points.core.metrics import (
     CaseDetections,
+    calibrated_threshold,
     expected_calibration_error,
     operating_threshold,
     pooled_outcomes,
@@ -57,7 +58,7 @@ WARM_UP = 0.1  # share of the budget in which the learning rate rises
 MAX_WATCHED = 4  # training cases predicted for the figures when there are no validation cases
 REPORT_S = 1.0
 SNAPSHOT_S = 60.0
-#: A later network replaces the kept one unless its validation F1 is lower by more than this, which is what chance does.
+#: A later network replaces the kept one unless its F1 is lower by more than chance does, which is this at the least.
 F1_SLACK = 0.02
 
 _NO_TIME = "the time was over before the first step: reading the cases took all of it. Give it more minutes."
@@ -145,7 +146,8 @@ def train(
     state : TrainState, optional
         From a `KeepState`, to resume.
     fine_tune : bool
-        The network is a model already: validate it first, and replace it only by one that is not worse.
+        The network is a model already: validate it first, and replace it only by one that is not worse. Without
+        validation cases that is to the letter, as what it was taught says too much good of it.
     source : callable, optional
         Makes what draws patches, one per replica; by default they are cut from `cases`. With it, `cases` may be empty
         if there are validation cases and a budget in minutes.
@@ -179,7 +181,7 @@ def train(
     make = source or partial(PatchSampler, cases, settings.patches)
     samplers = [make(np.random.default_rng([settings.seed, state.step, i])) for i in range(count)]
 
-    lesions = sum(len(case.points_world) for case in cases)
+    lesions, watched_lesions = (sum(len(case.points_world) for case in some) for some in (cases, watched))
     early, strength = False, 0.0
 
     def loss_of_share(replica: UNet, i: int) -> Tensor:
@@ -260,7 +262,7 @@ def train(
                     losses = []
                 for event in validate():
                     yield event
-                    if isinstance(event, Validation) and _not_worse(event, state.best, fine_tune):
+                    if isinstance(event, Validation) and _not_worse(event, state.best, watched_lesions, fine_tune):
                         state.best = event
                         yield KeepModel(_snapshot(average), event)
             stopped = should_stop()
@@ -378,7 +380,8 @@ def _figures(
     ece, _ = expected_calibration_error(*pooled_outcomes(apart, tolerance))
     recalibration = Recalibration() if on_training_cases else _recalibration(outcomes)
     detections = [replace(c, existence=recalibration(c.existence)) for c in detections]
-    threshold, f = operating_threshold(detections, tolerance)
+    choose = operating_threshold if on_training_cases else calibrated_threshold
+    threshold, f = choose(detections, tolerance)
     return Validation(
         minutes, step, f.f1, f.precision, f.recall, ece, threshold, on_training_cases, astuple(recalibration)
     )
@@ -391,15 +394,19 @@ def _recalibration(outcomes: Sequence[tuple[NDArray[np.floating], NDArray[np.boo
     return fit_recalibration(np.concatenate(existence), np.concatenate(is_true))
 
 
-def _not_worse(new: Validation, old: Validation | None, fine_tune: bool) -> bool:
+def _not_worse(new: Validation, old: Validation | None, lesions: int, fine_tune: bool) -> bool:
+    """Whether a network is as good as the one before, to within chance: `lesions` are those of the validation.
+
+    Of two that are equally good the later has learned more.
+    """
     if old is None or (new.on_training_cases and not fine_tune):
         return True  # how well it repeats what it was taught says nothing about which network is better
-    slack = 0.0 if fine_tune else F1_SLACK
-    if (
-        new.dice is not None and old.dice is not None
-    ):  # a segmentation is chosen by the F1 of its voxels, as in the paper
-        return new.dice >= old.dice - slack
-    return new.f1 >= old.f1 - slack
+    if new.on_training_cases:
+        return new.f1 >= old.f1
+    if new.dice is not None and old.dice is not None:  # chosen by the F1 of its voxels, as in the paper
+        return new.dice >= old.dice - F1_SLACK
+    chance = math.sqrt(old.f1 * (1 - old.f1) / max(lesions, 1))  # standard error of a share
+    return new.f1 >= old.f1 - max(F1_SLACK, chance)
 
 
 def _snapshot(network: UNet) -> dict[str, Tensor]:

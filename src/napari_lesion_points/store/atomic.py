@@ -49,8 +49,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        remedy = _REMEDIES.get(error.errno or 0, "Choose another place to write to.")
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}). {remedy}") from error
+        raise _output_error(path, "written", error) from error
     finally:
         with suppress(OSError):  # after the rename there is nothing left; in a read-only place there never was
             temporary.unlink()
@@ -60,6 +59,19 @@ def atomic_write(path: Path, data: bytes | str) -> None:
     """Write bytes, or text as UTF-8 (line ends as they are), like `atomic_path` and with its errors."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def remove(path: Path) -> None:
+    """Take a file away, if it is there; OutputError if that fails."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _output_error(path, "removed", error) from error
+
+
+def _output_error(path: Path, done: str, error: OSError) -> OutputError:
+    remedy = _REMEDIES.get(error.errno or 0, "Choose another place to write to.")
+    return OutputError(f"{path}: cannot be {done} ({error.strerror or error}). {remedy}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.core.geometry import Grid, Volume
 
+#: Between the words of a file name. The hyphen comes first, as a set of a regular expression needs it.
+_SEPARATORS = "-_. "
+
 #: Last words of the names of images that are results, not sequences.
 _RESULTS = {"mask", "dseg", "seg", "probseg", "roi", "heatmap", "points"}
 
@@ -84,7 +87,9 @@ class Case:
 def find_cases(root: Path, images: Sequence[Path] = ()) -> tuple[CaseFiles, ...]:
     """Find the cases of a study folder (or the one case of an image file), sorted by name.
 
-    With `images`, the folder's one case is made of these files and of no others.
+    With `images`, the folder's one case is made of these files and of no others. It is named after the words that
+    their names begin with, "P-001" for `P-001_T1w` and `P-001_FLAIR`, so that each patient's files in one folder are a
+    case of their own; after the folder if there are none, or all images of the folder begin with them.
 
     Links to absent files count, so that a dataset fetched in part says so when the case is opened.
 
@@ -94,13 +99,13 @@ def find_cases(root: Path, images: Sequence[Path] = ()) -> tuple[CaseFiles, ...]
         If there is no case, or two files of a case are the same sequence.
     """
     if images:
-        case = root.resolve().name
+        case = _common_words(images, root) or root.resolve().name
         return (CaseFiles(case, _sequences(sorted(images), case)),)
     if root.is_file() and _is_image(root):
         return (CaseFiles(_stem(root), _sequences([root])),)
     if not root.is_dir():
         raise StudyError(f"{root}: is neither a folder nor a .nii or .nii.gz file. Check the path.")
-    cases = tuple(_bids_cases(root)) or tuple(_folder_cases(_folders(root))) or tuple(_folder_cases([root]))
+    cases = tuple(_bids_cases(root)) or tuple(_folder_cases(_folders(root))) or tuple(_folder_cases([root.resolve()]))
     if not cases:
         raise StudyError(
             f"{root}: no images found. Looked for .nii and .nii.gz in sub-*/anat and sub-*/ses-*/anat (BIDS), in */ "
@@ -185,18 +190,33 @@ def _bids_cases(root: Path) -> Iterator[CaseFiles]:
 
 
 def _folder_cases(folders: Iterable[Path]) -> Iterator[CaseFiles]:
-    """One case for each folder that holds images, named after it."""
+    """One case for each folder that holds images, named after it; after a link itself, not after what it leads to."""
     for folder in folders:
         if images := _images(folder):
-            case = folder.resolve().name
-            yield CaseFiles(case, _sequences(images, case))
+            yield CaseFiles(folder.name, _sequences(images, folder.name))
+
+
+def _common_words(images: Sequence[Path], root: Path) -> str:
+    """Return the words that the names of all `images` begin with, or "" if those of all others in `root` do, too."""
+    first, *others = (_stem(image) for image in images)
+    beginnings = [first[: word.end()] for word in re.finditer(rf"[^{_SEPARATORS}]+", first)]
+    common = [words for words in beginnings if all(_begins(other, words) for other in others)]
+    if not common or all(_begins(_stem(image), common[-1]) for image in _images(root)):
+        return ""
+    return common[-1].strip(_SEPARATORS)
+
+
+def _begins(name: str, words: str) -> bool:
+    """Whether a name begins with whole words: "P-1_T1w" with "P-1", but "P-10_T1w" not."""
+    rest = name.removeprefix(words)
+    return name.startswith(words) and (not rest or rest[0] in _SEPARATORS)
 
 
 def _sequences(images: Iterable[Path], case: str = "") -> dict[str, Path]:
     """Name the sequences of a case: the file name without ending, leading case name, `sub-` and `ses-` entities."""
     sequences: dict[str, Path] = {}
     for path in images:
-        name = re.sub(r"(^|_)(sub|ses)-[^_]*", "", _stem(path).removeprefix(case)).strip("-_. ") or _stem(path)
+        name = re.sub(r"(^|_)(sub|ses)-[^_]*", "", _stem(path).removeprefix(case)).strip(_SEPARATORS) or _stem(path)
         if name in sequences:
             raise StudyError(f"{path} and {sequences[name].name} are both named {name}. Move one out of the study.")
         sequences[name] = path

@@ -1,27 +1,44 @@
 """The mask that a reader paints in a case: read for the viewer, and kept on the case's own grid.
 
-A file is complete or absent, whenever the process dies. What a session finds is copied to `earlier` before the session
-first replaces it, so that no slip of the hand costs what was painted on another day.
+A file is complete or absent, whenever the process dies. A file that a session did not write itself is copied to
+`earlier` before the session replaces it: no slip of the hand costs what was painted on another day, and no second
+window costs what was painted in the first.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_lesion_points.core.geometry import Volume
-from napari_lesion_points.store.atomic import atomic_path
+from napari_lesion_points.store.atomic import atomic_path, remove
 from napari_lesion_points.store.volumes import read_labels, write_volume
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_lesion_points.core.geometry import Grid
 
 EARLIER = "earlier"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A mask on disk.
+
+    Parameters
+    ----------
+    version : tuple of int, optional
+        Tells this state of the file from any other; None if there is no file.
+    displaced : Path, optional
+        Copy of a file that was replaced and that somebody else had written.
+    """
+
+    version: tuple[int, ...] | None
+    displaced: Path | None = None
 
 
 def read_mask(path: Path, grid: Grid) -> Volume:
@@ -43,7 +60,7 @@ def read_mask(path: Path, grid: Grid) -> Volume:
     return Volume(np.array(found.data, np.min_scalar_type(int(found.data.max(initial=0))), order="C"), grid)
 
 
-def save_mask(path: Path, mask: Volume, grid: Grid, *, keep_earlier: bool) -> None:
+def save_mask(path: Path, mask: Volume, grid: Grid, before: Saved | None) -> Saved:
     """Write a mask on the case's own grid; one without a voxel takes the file away.
 
     Parameters
@@ -54,19 +71,31 @@ def save_mask(path: Path, mask: Volume, grid: Grid, *, keep_earlier: bool) -> No
         Labels on the voxels of `grid`, its axes in any order.
     grid : Grid
         The case's own.
-    keep_earlier : bool
-        Copy the file that is there to `EARLIER`, named by its time, before it is replaced.
+    before : Saved, optional
+        What this session wrote last. Any other file that is there is copied to `EARLIER`, named by its time, before it
+        is replaced.
 
     Raises
     ------
     OutputError
-        If it cannot be written; the file that was there stays.
+        If it cannot be written or taken away; the file that was there stays.
     """
-    if keep_earlier and path.is_file():
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(path.stat().st_mtime))
-        with atomic_path(path.parent / EARLIER / f"{stamp}_{path.name}") as temporary:
+    found = _version(path)
+    displaced = None
+    if found is not None and (before is None or found != before.version):
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(found[0] // 10**9))
+        displaced = path.parent / EARLIER / f"{stamp}.{found[0] // 1000 % 10**6:06}_{path.name}"
+        with atomic_path(displaced) as temporary:
             shutil.copyfile(path, temporary)
     if mask.data.any():
         write_volume(path, Volume(mask.reoriented(grid.axcodes).data, grid), "lesion mask painted by a reader")
     else:
-        path.unlink(missing_ok=True)
+        remove(path)
+    return Saved(_version(path), displaced if before is not None else None)
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    if not path.is_file():
+        return None
+    known = path.stat()
+    return known.st_mtime_ns, known.st_size, known.st_ino

@@ -152,13 +152,14 @@ def _point(place: str, row: Mapping[str, Any]) -> LesionPoint:
     case = _text(row, "case")
     if case in _MISSING:
         raise PointsFileError(f"{place}: case is {case!r}. Name the case of every point.")
+    given = _text(row, "id")
     existence = _number(place, row, "existence")
     if existence is not None and not 0 <= existence <= 1:
         raise PointsFileError(f"{place}: existence is {existence}, outside [0, 1]. Give the probability, not the mass.")
     return point_of(
         {
             "case": case,
-            "id": _text(row, "id"),
+            "id": "" if given.lower() in _MISSING else given,
             **{name: _coordinate(place, row, name) for name in ("x_mm", "y_mm", "z_mm")},
             "existence": existence,
             **{name: _number(place, row, name) for name in ("mass", "entropy")},

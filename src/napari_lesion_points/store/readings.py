@@ -14,7 +14,7 @@ import sqlalchemy as sql
 
 from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
 from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint, Verdict, utc_now
-from napari_lesion_points.errors import StudyError
+from napari_lesion_points.errors import ConflictError, StudyError
 from napari_lesion_points.store.point_row import point_of, row_of
 from napari_lesion_points.store.schema import ANNOTATIONS, CANDIDATES, EDITS, PROGRESS, RUNS, VERDICTS
 
@@ -71,8 +71,10 @@ def apply_change(connection: sql.Connection, reading: str, reader: str, change: 
 
     Raises
     ------
+    ConflictError
+        If something stored is not what the change says it was before.
     StudyError
-        If something stored is not what the change says it was before, or a candidate changes in more than its verdict.
+        If a candidate changes in more than its verdict.
     """
     case = change.case
     state, note = progress(connection, reading, case)
@@ -230,4 +232,6 @@ def _require_stored(
 
 def _require(condition: bool, otherwise: str) -> None:
     if not condition:
-        raise StudyError(f"{otherwise}. Somebody else changed it: nothing was stored; open the case again.")
+        raise ConflictError(
+            f"{otherwise}. Somebody else changed it: nothing was stored; look at it as it is now, and decide again."
+        )

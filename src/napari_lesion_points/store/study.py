@@ -306,9 +306,11 @@ class Study:
 
         Raises
         ------
+        ConflictError
+            If something stored is not what the change says it was before.
         StudyError
             If the case is unknown, a point belongs to another case, a candidate would change in more than verdict and
-            reader, something stored is not what the change says it was before, or the reading is another reader's.
+            reader, or the reading is another reader's.
         """
         if self.reading not in (SHARED, CONSENSUS, self.reader):
             raise StudyError(

@@ -167,4 +167,5 @@ class Bookmarks:
             self._show_tab(place.tab)
         now = self.place()
         self._known = None if now is None else (study.database, study.reading, now)
-        controller.say(_("You stopped here: {case}.").format(case=place.case))
+        here = _("You stopped here: {case}.").format(case=place.case)
+        controller.say(" ".join((*shown.notes, here)), "warning" if shown.notes else "info")

@@ -94,8 +94,15 @@ class CalibrationDesk(QObject):
         wanted = self.estimate
         if wanted is not None:
             self._controller.set_threshold(wanted.point.threshold)
-            text = _("The operating threshold is {threshold:.2f}, for {goal} {wished:.2f}.").format(
-                threshold=wanted.point.threshold, goal=GOAL_WORDS[wanted.goal], wished=wanted.wished
+            text = (
+                _("The operating threshold is {threshold:.2f}, for {goal} {wished:.2f}.")
+                if wanted.reached
+                else _("The operating threshold is {threshold:.2f}, the nearest to {goal} {wished:.2f}: {figure:.2f}.")
+            ).format(
+                threshold=wanted.point.threshold,
+                goal=GOAL_WORDS[wanted.goal],
+                wished=wanted.wished,
+                figure=wanted.figure,
             )
             self._decide(lambda study, card: set_threshold(study, card, wanted), text)
 

@@ -15,6 +15,9 @@ from napari_lesion_points.ui.vocabulary import GOAL_WORDS
 
 _TITLE = _("Calibration on this study")
 
+#: Why nothing can be decided now.
+_PREDICTING = _("Not while a prediction runs: its candidates would have existence on another scale")
+
 
 class CalibrationPart(Section):
     """Reliability of existence on the study's verdicts, recalibration, and the operating threshold for a wish."""
@@ -23,6 +26,7 @@ class CalibrationPart(Section):
         super().__init__()
         self._desk = desk
         self._looked_at: object = None
+        self._can_decide = True
         self.fold = button(f"▸ {_TITLE}", self._fold, _("What your verdicts say of this model's existence"))
         self.fold.setStyleSheet("text-align: left; font-weight: bold;")
         self.plot = ReliabilityPlot()
@@ -46,6 +50,7 @@ class CalibrationPart(Section):
         self.wished.valueChanged.connect(lambda __: self._wish())
         self.guard(self.goal, self.wished)
         self.use = button(_("Use"), desk.use_threshold, _("Make it the operating threshold of this study, and show it"))
+        self._tips = {member: member.toolTip() for member in (self.recalibrate, self.own, self.use)}
         self.expected = wrapped()
         self.body = QWidget()
         inner = QVBoxLayout(self.body)
@@ -69,23 +74,28 @@ class CalibrationPart(Section):
         self.show_answer()
 
     def show_screen(self, screen: Screen) -> None:
-        """Look anew when model, study or verdicts have changed, while it can be seen."""
+        """Look anew when model, study or verdicts have changed, while it can be seen and no prediction runs."""
         state = screen.state
+        if screen.can_calibrate != self._can_decide:
+            self._can_decide = screen.can_calibrate
+            self.show_answer()
         now = (state.root, state.store, state.reading, state.model, state.cases)
-        if self.unfolded and now != self._looked_at and not state.job.running:
+        if self.unfolded and now != self._looked_at and screen.can_calibrate:
             self._looked_at = now
             self._desk.assess()
 
     def show_answer(self) -> None:
         """Draw what the desk knows."""
-        found, wanted = self._desk.assessment, self._desk.estimate
+        found, wanted, can = self._desk.assessment, self._desk.estimate, self._can_decide
         self.plot.show_assessment(found)
         self.words.setText(self._desk.trouble or (found.words if found else _("Looking at the verdicts …")))
-        self.recalibrate.setEnabled(found is not None and found.can_recalibrate)
-        self.own.setEnabled(found is not None and found.holds_something)
-        for member in (self.goal, self.wished):
-            member.setEnabled(found is not None and found.recalibration is not None)
-        self.use.setEnabled(wanted is not None)
+        self.recalibrate.setEnabled(can and found is not None and found.can_recalibrate)
+        self.own.setEnabled(can and found is not None and found.holds_something)
+        for box in (self.goal, self.wished):
+            box.setEnabled(found is not None and found.recalibration is not None)
+        self.use.setEnabled(can and wanted is not None)
+        for member, tip in self._tips.items():
+            member.setToolTip(tip if can else _PREDICTING)
         self.use.setText(_("Use {threshold:.2f}").format(threshold=wanted.point.threshold) if wanted else _("Use"))
         self.expected.setText(wanted.words if wanted else "")
 

@@ -71,7 +71,7 @@ class CasesPanel(QWidget):
             _("See and make only points and verdicts of your own; candidates without those of others")
         )
         self.blind.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.blind.clicked.connect(lambda checked: controller.reopen(blind=checked))
+        self.blind.clicked.connect(lambda checked: controller.reopen(reader=self.reader.text().strip(), blind=checked))
         self.search = QLineEdit()
         self.search.setPlaceholderText(_("Search"))
         self.search.setToolTip(_("Words in a case's name or note (Shift+S); Enter opens the first case found"))

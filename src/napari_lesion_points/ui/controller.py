@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint
-from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.errors import ConflictError, LesionPointsError
 from napari_lesion_points.ui import canvas, layers
 from napari_lesion_points.ui.editing import LesionEditor
 from napari_lesion_points.ui.loading import CaseLoader, Heatmap, LoadedCase, load_heatmap
@@ -56,6 +56,10 @@ class Controller(QObject):
         The view went to a world point (mm); whether for a close look.
     leaving : Signal()
         Study or reader are about to change.
+    overtaken : Signal(str)
+        A change of this case was refused, since somebody else has changed it; what is stored now is shown.
+    opened : Signal()
+        A study, or another reading of it, was opened; its case is still being read.
     resume : Place or None
         Where the reader stopped, until that is on screen.
     shown : DisplayedCase or None
@@ -66,6 +70,8 @@ class Controller(QObject):
     walked = Signal(object)
     jumped = Signal(tuple, bool)
     leaving = Signal()
+    overtaken = Signal(str)
+    opened = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -126,10 +132,10 @@ class Controller(QObject):
             returned=lambda found: self.use_study(found, case), failed=refused,
         )  # fmt: skip
 
-    def use_study(self, study: Study | Survey, case: str = "", resume: bool = True) -> None:
-        """Leave the study that is open for another, and show a case of it.
+    def use_study(self, study: Study | Survey, case: str = "", resume: bool = True) -> bool:
+        """Leave the study that is open for another, and show a case of it; False when that cannot be read.
 
-        That is `case`; else, with `resume`, the one where the reader stopped; else the first that is not done.
+        The case is `case`; else, with `resume`, the one where the reader stopped; else the first that is not done.
         """
         try:
             found = study if isinstance(study, Survey) else survey(study)
@@ -137,7 +143,7 @@ class Controller(QObject):
             first = study.files_of(case).case if case else ""
         except LesionPointsError as error:
             self.say(str(error), "error")
-            return
+            return False
         self._leave_study()
         self.study, self.resume = study, found.place if resume and not case else None
         self._undo.clear()
@@ -147,6 +153,8 @@ class Controller(QObject):
         )  # fmt: skip
         first = first or (self.resume.case if self.resume else "")
         self.select_case(first or next((s.case for s in cases if s.state is not CaseState.DONE), cases[0].case))
+        self.opened.emit()
+        return True
 
     def reopen(self, store: Path | None = None, reader: str = "", blind: bool | None = None) -> None:
         """Open the same study with another store, or go on as another reader, or blind (None: as it was)."""
@@ -262,7 +270,7 @@ class Controller(QObject):
         self.update(
             shown=case, loading=False, points=points, candidates=candidates, sequences=names, sequence=visible,
             notes=shown.notes, has_heatmap=loaded.heatmap is not None, notice=notice,
-            visited=self.state.visited | {case},
+            visited=self.state.visited | {case}, in_view="",
         )  # fmt: skip
         self.activate_tool()
         self.summaries.renew(self.study)
@@ -316,6 +324,8 @@ class Controller(QObject):
         """Switch the lesions layer between "add", "select" and "pan_zoom"."""
         if self.editor is not None:
             self.viewer.layers.selection.active = self.editor.layer
+            if not self.editor.layer.visible:
+                self.editor.layer.visible = True  # napari gives no tool to a layer that is hidden
             self.editor.layer.mode = mode
 
     def set_orientation(self, orientation: str) -> None:
@@ -380,8 +390,7 @@ class Controller(QObject):
         LesionPointsError
             If the study refuses; nothing has changed then.
         """
-        study = self._open()
-        study.apply(change)
+        self._apply(change)
         self._undo.push(change)
         said = _STORED.get(change.label) or _("{edit}, stored.").format(edit=edit_words(change.label).capitalize())
         self.refresh(change.case, notice=Notice(said))
@@ -389,15 +398,20 @@ class Controller(QObject):
 
     def undo(self) -> None:
         """Take back the newest edit."""
-        self._walk(self._undo.undo, _("Undone: {edit}."), _("Nothing to undo."))
+        dropped = _("Not undone, and dropped: {error}")
+        self._walk(self._undo.undo, _("Undone: {edit}."), _("Nothing to undo."), dropped)
 
     def redo(self) -> None:
         """Do the last undone edit again."""
-        self._walk(self._undo.redo, _("Redone: {edit}."), _("Nothing to redo."))
+        dropped = _("Not redone, and dropped: {error}")
+        self._walk(self._undo.redo, _("Redone: {edit}."), _("Nothing to redo."), dropped)
 
-    def _walk(self, step: Any, done: str, nothing: str) -> None:
+    def _walk(self, step: Any, done: str, nothing: str, dropped: str) -> None:
         try:
-            change = step(self._open().apply)
+            change = step(self._apply)
+        except ConflictError as error:
+            self.say(dropped.format(error=error), "error")
+            return
         except LesionPointsError as error:
             self.say(str(error), "error")
             return
@@ -414,7 +428,7 @@ class Controller(QObject):
     def store(self, change: Change, text: str) -> bool:
         """Carry out a change that does not come from the lesions layer; False when the study refuses."""
         try:
-            self._open().apply(change)
+            self._apply(change)
         except LesionPointsError as error:
             self.say(_("Not stored: {error}").format(error=error), "error")
             return False
@@ -422,9 +436,21 @@ class Controller(QObject):
         self.show_stored(text, case=change.case)
         return True
 
+    def _apply(self, change: Change) -> None:
+        """Store a change; when somebody else was faster, it is refused, and their edit is shown."""
+        try:
+            self._open().apply(change)
+        except ConflictError:
+            self._show_anew(change.case, placing=False)
+            self.overtaken.emit(change.case)
+            raise
+
     def show_stored(self, text: str, level: str = "info", case: str = "") -> None:
         """Show what is stored after a change, of a case or of any, that did not come from the lesions layer."""
-        self.refresh(case, notice=Notice(text, level))
+        self._show_anew(case, notice=Notice(text, level))
+
+    def _show_anew(self, case: str, **changes: Any) -> None:
+        self.refresh(case, **changes)
         if self.editor is not None:
             self.editor.show(self.state.points)
 

@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QEvent, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QFontMetrics, QResizeEvent
-from qtpy.QtWidgets import QDoubleSpinBox, QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QSlider, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QDoubleSpinBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QSlider,
+    QWidget,
+)
 
 from napari_lesion_points.ui.colors import tinted
 from napari_lesion_points.ui.session import Notice
@@ -20,13 +31,23 @@ _NOTICES = {"info": "{text}", "warning": _("Note: {text}"), "error": _("Error: {
 
 
 def button(text: str, clicked: Callable[[], None], tip: str = "", checkable: bool = False) -> QPushButton:
-    """Make a push button that never takes the keyboard away from the image."""
+    """Make a push button that never takes the keyboard away from the image.
+
+    From a line that is being written in it does, so that what was written counts before the button acts.
+    """
     made = QPushButton(text)
     made.setToolTip(tip)
     made.setCheckable(checkable)
     made.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    made.clicked.connect(lambda __=False: clicked())
+    made.clicked.connect(lambda __=False: _press(clicked))
     return made
+
+
+def _press(act: Callable[[], None]) -> None:
+    line = QApplication.focusWidget()
+    if isinstance(line, QLineEdit):
+        line.clearFocus()  # its editing is finished by that
+    act()
 
 
 def row(*widgets: QWidget, spacing: int = 4) -> QHBoxLayout:

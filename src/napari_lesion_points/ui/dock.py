@@ -115,6 +115,7 @@ class LesionPointsDock(QWidget):
         self.jobs.predicted.connect(self.desk.renew)
         self.jobs.proposed.connect(partial(self.show_tab, "Review"))
         self.bookmarks = Bookmarks(self.controller, self.desk, self.show_tab)
+        self.controller.opened.connect(self._study_opened)
         self.controller.changed.connect(self._show)
         self._show(self.controller.screen)
         self._theme = QTimer(self)  # napari has styled the window by the time it runs out
@@ -174,6 +175,10 @@ class LesionPointsDock(QWidget):
             self.jobs.list_models()
             if not self.controller.state.devices:
                 self.jobs.list_devices()
+
+    def _study_opened(self) -> None:
+        """Read of the study what the tab in front needs, as if it were chosen now."""
+        self._tab_chosen(self.tabs.currentIndex())
 
     def _show(self, __: Screen) -> None:
         screen = self.controller.screen  # not the one announced: whoever heard of it before may have changed more

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, LossPoint, Progress, Started, Validation
-from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.errors import LesionPointsError, OutputError
 from napari_lesion_points.ui.curves import load_matplotlib
 from napari_lesion_points.ui.session import JobState, Notice
 from napari_lesion_points.ui.translation import _, ngettext
@@ -104,58 +105,56 @@ class JobControl(QObject):
     ) -> None:
         """Train on the checked cases, then predict the case that is open by then.
 
-        Checked cases that the model to be fine-tuned was validated on stay aside again.
+        Of the checked cases, those that the model to be fine-tuned was validated on stay aside again.
         `init` is a model's folder, or "" for scratch; `resume` goes on with it.
         """
-        from napari_lesion_points.workflow.specs import plan_training, resume_training, set_apart
-
         study = self._controller.study
         if study is None or self.running:
             return
-        try:
+        cases = self._controller.screen.train_cases
+
+        def plan() -> TrainSpec:
+            from napari_lesion_points.workflow.specs import plan_training, resume_training
+
             if resume:
-                spec = resume_training(Path(init))
-            else:
-                cases = self._controller.screen.train_cases
-                learned, aside = set_apart(cases, Path(init)) if init else (cases, [])
-                spec = plan_training(
-                    study, out=_new_model(study.models_dir), cases=learned, validation=aside,
-                    minutes=minutes, epochs=epochs, sigma_mm=None if init else sigma_mm,
-                    init=Path(init) if init else None, device=device,
+                return resume_training(Path(init))
+            with _new_model(study.models_dir, "model") as out:
+                return plan_training(
+                    study, out=out, among=cases, minutes=minutes, epochs=epochs,
+                    sigma_mm=None if init else sigma_mm, init=Path(init) if init else None, device=device,
                 )  # fmt: skip
-        except LesionPointsError as error:
-            self._refuse("train", str(error))
-            return
-        self._train(study, spec)
+
+        self._train(study, plan)
 
     def segment(self, cases: tuple[str, ...], *, minutes: float, init: str, device: str) -> None:
         """Train a segmentation on the painted masks of cases, from a model or from scratch (""); predict as `train`."""
-        from napari_lesion_points.workflow.specs import plan_training
-
         study = self._controller.study
         if study is None or self.running:
             return
-        try:
-            spec = plan_training(
-                study, out=_new_model(study.models_dir, "segmentation"), cases=cases, minutes=minutes,
-                init=Path(init) if init else None, device=device, label="segmentation", masks=study.painted_masks(),
-            )  # fmt: skip
-        except LesionPointsError as error:
-            self._refuse("train", str(error))
-            return
-        self._train(study, spec)
 
-    def _train(self, study: Study, spec: TrainSpec) -> None:
-        from napari_lesion_points.workflow.jobs import storing
+        def plan() -> TrainSpec:
+            from napari_lesion_points.workflow.specs import plan_training
 
+            with _new_model(study.models_dir, "segmentation") as out:
+                return plan_training(
+                    study, out=out, cases=cases, minutes=minutes, init=Path(init) if init else None, device=device,
+                    label="segmentation", masks=study.painted_masks(),
+                )  # fmt: skip
+
+        self._train(study, plan)
+
+    def _train(self, study: Study, plan: Callable[[], TrainSpec]) -> None:
         self.curve.emit(None)
         self._controller.workers.start(load_matplotlib)
-        preview = partial(self._preview, study, spec)
-        self._start(
-            "train",
-            _("Training on {cases}").format(cases=spec.summary),
-            lambda stop: storing(study, self.runner(spec, stop, preview), spec.out),
-        )
+        self._start("train", _("Training"), partial(self._training, study, plan))
+
+    def _training(self, study: Study, plan: Callable[[], TrainSpec], stop: threading.Event) -> Iterator[Event]:
+        """Plan a training, which reads all points that it learns from, and run it. Runs in a worker."""
+        from napari_lesion_points.workflow.jobs import storing
+
+        spec = plan()
+        yield Started(spec.summary, "")
+        yield from storing(study, self.runner(spec, stop, partial(self._preview, study, spec)), spec.out)
 
     def _preview(self, study: Study, training: TrainSpec) -> PredictSpec | None:
         """Plan the prediction of the case that is open now. Runs in a worker: it reads what never changes in place."""
@@ -303,20 +302,24 @@ class JobControl(QObject):
         )
 
     def _take(self, study: Study | None, event: Event) -> None:
-        """Report an event of a job; what is about another study than the open one only as far as the job's state."""
+        """Report an event of a job; of one of another study than the open one, only how far it is and how it ends."""
         now = self._controller.study
         if study is None or (now is not None and (now.root, now.store) == (study.root, study.store)):
             self._on_event(event)
         elif isinstance(event, Finished):
-            self._finished = True
-            self._controller.update(job=self._controller.state.job.finished(event))
+            self._finished, self._proposed_for = True, ""
+            job = self._controller.state.job
+            self._controller.update(job=job.finished(event))
+            said = _("In {study}: {end}").format(study=study.root.name, end=_end(job, event))
+            self._controller.say(said, _LEVELS[event.outcome])
         elif isinstance(event, Started | Progress):
             self._on_event(event)
 
     def _on_event(self, event: Event) -> None:
         job = self._controller.state.job
         if isinstance(event, Started):
-            title = f"{job.title}, {event.device}" if event.device else job.title
+            what = _("Training on {cases}").format(cases=event.total) if job.kind == "train" else job.title
+            title = f"{what}, {event.device}" if event.device else what
             self._controller.update(job=replace(job, title=title, message=title))
         elif isinstance(event, Progress):
             message = f"{event.phase}: {event.message}" if event.message else event.phase
@@ -338,13 +341,12 @@ class JobControl(QObject):
 
     def _finish(self, job: JobState, event: Finished) -> None:
         self._finished = True
-        text = _ENDS[event.outcome][bool(event.reason)].format(job=_JOBS[job.kind], reason=event.reason)
         self._controller.update(job=job.finished(event))
         if job.kind == "train":
             self.list_models()
             if event.result in _detectors(self._controller.state.models):
                 self._controller.update(model=event.result)
-        self._controller.show_stored(text, _LEVELS[event.outcome])
+        self._controller.show_stored(_end(job, event), _LEVELS[event.outcome])
         wanted, self._proposed_for = self._proposed_for, ""
         if job.kind == "predict" and event.outcome == "returned" and wanted == self._controller.state.shown:
             self.proposed.emit()
@@ -357,11 +359,34 @@ class JobControl(QObject):
             self._take(study, Finished("failed", why))
 
 
-def _new_model(folder: Path, kind: str = "model") -> Path:
-    """Return the first free name model-001, model-002 and so on."""
-    taken = {path.name for path in folder.glob(f"{kind}-*")} if folder.is_dir() else set()
-    number = next(n for n in range(1, 10_000) if f"{kind}-{n:03d}" not in taken)
-    return folder / f"{kind}-{number:03d}"
+def _end(job: JobState, event: Finished) -> str:
+    """Say how a job ended."""
+    return _ENDS[event.outcome][bool(event.reason)].format(job=_JOBS[job.kind], reason=event.reason)
+
+
+@contextmanager
+def _new_model(folder: Path, kind: str) -> Iterator[Path]:
+    """Make the first free folder model-001, model-002 and so on, so that no other window takes it.
+
+    It is taken away again if the block fails. OutputError if it cannot be made.
+    """
+    number = 1
+    while True:
+        out = folder / f"{kind}-{number:03d}"
+        try:
+            out.mkdir(parents=True)
+            break
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise OutputError(
+                f"{out}: cannot be made ({error.strerror}). Open the study with another store."
+            ) from error
+    try:
+        yield out
+    except LesionPointsError:
+        out.rmdir()
+        raise
 
 
 def _detectors(models: Sequence[ModelCard]) -> list[str]:

@@ -16,7 +16,9 @@ from napari_lesion_points.ui.vocabulary import TAB_WORDS
 _BESIDE = {
     "2, 3, 4": _("in Annotate: add, select, pan"),
     "Delete": _("in Annotate: remove the selected points"),
+    "Ctrl+R": _("the whole slice again"),
     _("Wheel"): _("zoom; over a pane: other slices"),
+    _("Ctrl+wheel"): _("other slices; over a pane: zoom"),
     _("Right drag"): _("brightness and contrast"),
 }
 
@@ -53,11 +55,11 @@ class KeySheet(QFrame):
         )
         layout = QVBoxLayout(self)
         layout.setContentsMargins(18, 14, 18, 14)
-        everywhere = {_("Everywhere"): words[""]}
-        others = {TAB_WORDS[tab]: keys for tab, keys in words.items() if tab} | {_("Mouse and napari"): _BESIDE}
+        everywhere = {_("Everywhere"): words[""], _("Mouse and napari"): _BESIDE}
+        of_tabs = {TAB_WORDS[tab]: keys for tab, keys in words.items() if tab}
         grid = QGridLayout()
         grid.setHorizontalSpacing(28)
-        for column, sections in enumerate((everywhere, others)):
+        for column, sections in enumerate((everywhere, of_tabs)):
             stack = QVBoxLayout()
             for title, keys in sections.items():
                 stack.addWidget(_section(title, keys))

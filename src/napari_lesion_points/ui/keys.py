@@ -155,6 +155,7 @@ class Keys:
     @staticmethod
     def _shortcut(dock: QWidget, name: str, act: Callable[[], None]) -> QShortcut:
         shortcut = QShortcut(QKeySequence(_name(name)), dock)
+        shortcut.setAutoRepeat(False)  # as on the canvas: a key that is held decides once
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(act)
         return shortcut

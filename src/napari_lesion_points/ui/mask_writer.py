@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_lesion_points.core.geometry import Grid, Volume
+    from napari_lesion_points.store.painted_mask import Saved
     from napari_lesion_points.ui.worker import Workers
 
 
@@ -29,17 +30,20 @@ class MaskWriter:
     workers : Workers
         Threads to write in.
     saved : callable
-        Told the path of a mask that is on disk, in the window's thread.
+        Told the path of a mask that is on disk, and where a file is kept that another window had written there
+        meanwhile, if one did. In the window's thread.
     failed : callable
         Told why one could not be written. It stays in memory and is tried again with the next one.
     """
 
-    def __init__(self, workers: Workers, saved: Callable[[Path], None], failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, workers: Workers, saved: Callable[[Path, Path | None], None], failed: Callable[[str], None]
+    ) -> None:
         self._workers = workers
         self._saved, self._failed = saved, failed
         self._lock = threading.Lock()  # held while a file is written: no two threads write, and none an older state
         self._waiting: dict[Path, UnsavedMask] = {}
-        self._kept: set[Path] = set()
+        self._saved_as: dict[Path, Saved] = {}
 
     def unsaved(self, path: Path) -> UnsavedMask | None:
         """Return what still has to be written to a file."""
@@ -54,21 +58,22 @@ class MaskWriter:
         """Have a mask written soon."""
         self._waiting[path] = mask
         for waiting in tuple(self._waiting):
-            self._workers.start(self._write, waiting, returned=self._saved, failed=self._failed)
+            self._workers.start(self._write, waiting, returned=lambda done: self._saved(*done), failed=self._failed)
 
     def flush(self) -> None:
         """Write what waits now, in this thread: the window closes. Raises OutputError as `save_mask`."""
         for path in tuple(self._waiting):
             self._write(path)
 
-    def _write(self, path: Path) -> Path:
+    def _write(self, path: Path) -> tuple[Path, Path | None]:
         from napari_lesion_points.store.painted_mask import save_mask
 
         with self._lock:
             mask = self._waiting.get(path)
-            if mask is not None:
-                save_mask(path, mask.volume, mask.grid, keep_earlier=path not in self._kept)
-                self._kept.add(path)
-                if self._waiting.get(path) is mask:  # else it was painted in meanwhile
-                    del self._waiting[path]
-        return path
+            if mask is None:
+                return path, None
+            saved = save_mask(path, mask.volume, mask.grid, self._saved_as.get(path))
+            self._saved_as[path] = saved
+            if self._waiting.get(path) is mask:  # else it was painted in meanwhile
+                del self._waiting[path]
+            return path, saved.displaced

@@ -60,6 +60,7 @@ class Navigator(QObject):
         self._controller = controller
         self._viewer = controller.viewer
         self._shown: DisplayedCase | None = None
+        self._tab = controller.state.tab
         self._watched: list[Layer] = []
         self._hidden: list[Layer] = []
         controller.changed.connect(self._on_changed)
@@ -112,10 +113,13 @@ class Navigator(QObject):
             self.changed.emit()
 
     def _on_changed(self, screen: Screen) -> None:
-        controller = self._controller
-        if controller.shown is not self._shown:
+        controller, new = self._controller, self._controller.shown is not self._shown
+        tab, self._tab = self._tab, controller.state.tab
+        if new:
             self._shown = controller.shown
             self.focus = replace(self.focus, field_mm=None)
+        if new or tab != self._tab:
+            self._uncover()  # before the tool is taken in hand: napari gives none to a layer that is hidden
         self._entitle()
         if self._watched != controller.scene.layers:
             self._watch(controller.scene.layers)
@@ -203,22 +207,23 @@ class Navigator(QObject):
             self._controller.set_heat_opacity(next_fade(state.heat_opacity))
 
     def toggle_bare(self) -> None:
-        """Hide all that is drawn over the image, or show it again; it is back with the next jump in any case."""
+        """Hide all that is drawn over the image, or show it again; it is back with the next jump, case or tab."""
         if self._hidden:
             self._uncover()
             return
         scene = self._controller.scene
-        over = (scene.lesions, scene.candidates, scene.heatmap)
+        over = (scene.lesions, scene.candidates, scene.heatmap, scene.drawn, scene.painted)
         self._hidden = [layer for layer in over if layer is not None and layer.visible]
         for layer in self._hidden:
             layer.visible = False
         self._controller.say(_("Only the image is shown. D brings points and heatmap back."))
 
     def _uncover(self) -> None:
-        """Show what `toggle_bare` has hidden."""
+        """Show what `toggle_bare` has hidden; napari gives each layer back the tool that it had."""
         hidden, self._hidden = self._hidden, []
         for layer in hidden:
-            layer.visible = True
+            if not layer.visible:
+                layer.visible = True
 
     # pictures --------------------------------------------------------------------------------------------------------
 

@@ -95,6 +95,8 @@ class PaintDesk:
         self._mode = mode
         if self._canvas is not None and self.ready:
             self._controller.viewer.layers.selection.active = self._canvas.layer
+            if not self._canvas.layer.visible:
+                self._canvas.layer.visible = True  # napari gives no tool to a layer that is hidden
             self._canvas.layer.mode = mode
         else:
             self._load()  # its layer was removed: shown anew from disk
@@ -154,8 +156,16 @@ class PaintDesk:
         except LesionPointsError as error:
             self._controller.say(_("What you painted last is lost: {error}").format(error=error), "error")
 
-    def _on_saved(self, path: Path) -> None:
+    def _on_saved(self, path: Path, displaced: Path | None) -> None:
         study, case = self._controller.study, _case_of(path)
+        if displaced is not None:
+            self._controller.say(
+                _(
+                    "The mask of {case} was changed in another window meanwhile. Yours is saved; the other is kept as "
+                    "{file}."
+                ).format(case=case, file=displaced),
+                "warning",
+            )
         if study is not None and path.parent == study.store / "masks":
             self._controller.workers.start(
                 _measured, case, path, returned=partial(self._take_measure, study), failed=self._say_error
@@ -248,7 +258,7 @@ class PaintDesk:
             self._rest.start()
 
     def _mode_changed(self, event: Any = None) -> None:
-        if self._canvas is not None:
+        if self._canvas is not None and self._canvas.layer.visible:  # hidden, it has no tool for a while
             self._mode = str(self._canvas.layer.mode)
         self._controller.update()
 

@@ -111,6 +111,8 @@ class PredictPanel(Section):
         self.operating.setVisible(card is not None)
         if card is not None:
             self.operating.setText(_("Operating {threshold:.2f}").format(threshold=card.threshold))
+        with QSignalBlocker(self.opacity):
+            self.opacity.setValue(round(100 * state.heat_opacity))
         self.opacity.setEnabled(state.has_heatmap)
         self.calibration.show_screen(screen)
 

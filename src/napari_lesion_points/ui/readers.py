@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
 
-from napari_lesion_points.core.records import CONSENSUS, Change
+from napari_lesion_points.core.records import CONSENSUS, SHARED, Change
 from napari_lesion_points.errors import LesionPointsError
 from napari_lesion_points.ui.translation import _, ngettext
 from napari_lesion_points.ui.vocabulary import edit_words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.ui.controller import Controller
@@ -29,16 +31,21 @@ class ReadersDesk:
         self._controller = controller
         self._approached = ""
         self._fetched = ""  # the point whose case was asked for, once: it may be unreadable
+        self._blind = False  # whether the consensus was opened by somebody who reads blind
         controller.changed.connect(self._on_changed)
         controller.walked.connect(self._on_walked)
+        controller.overtaken.connect(self._on_overtaken)
 
     def list_readers(self) -> None:
         """Find out who has read the study."""
         study = self._controller.study
+
+        def found(names: tuple[str, ...]) -> None:
+            if study is self._controller.study:  # else another was opened meanwhile
+                self._controller.update(readings=names)
+
         if study is not None:
-            self._controller.workers.start(
-                study.readings, returned=lambda names: self._controller.update(readings=names), failed=self._failed
-            )
+            self._controller.workers.start(study.readings, returned=found, failed=self._failed)
 
     def compare(self) -> None:
         """Compare all readers."""
@@ -63,6 +70,18 @@ class ReadersDesk:
                 _differences, study, first, second,
                 returned=lambda found: self._begun(study, (first, second), found), failed=self._failed,
             )  # fmt: skip
+
+    def leave(self) -> None:
+        """Go back from the consensus to what was open before it; all that was settled stays."""
+        controller, study = self._controller, self._controller.study
+        if study is None or study.reading != CONSENSUS:
+            return
+        try:
+            own = study.read_blind(study.reader) if self._blind else study.of(SHARED)
+        except LesionPointsError as error:
+            controller.say(str(error), "error")
+            return
+        controller.use_study(own, controller.state.wanted)
 
     def keep_first(self) -> None:
         """Follow the first reader."""
@@ -102,7 +121,11 @@ class ReadersDesk:
         at = next((k for k, difference in enumerate(found) if not difference.settled), len(found))
         readings, agreement = controller.state.readings, controller.state.agreement
         self._approached = self._fetched = ""
-        controller.use_study(study.of(CONSENSUS), found[at].points[0].case if at < len(found) else "")
+        case = found[at].points[0].case if at < len(found) else ""
+        if not controller.use_study(study.of(CONSENSUS), case):
+            return
+        if study.reading != CONSENSUS:
+            self._blind = study.reading == study.reader
         controller.update(
             compared=readers, differences=found, difference_at=at, agreement=agreement,
             readings=tuple(sorted({*readings, CONSENSUS})),
@@ -138,9 +161,11 @@ class ReadersDesk:
 
     def _note(self, change: Change) -> int | None:
         """Write new verdicts into the list; index of the first difference that changed."""
+        return self._take({name: after for name, (__, after) in change.candidates.items()})
 
+    def _take(self, points: Mapping[str, LesionPoint]) -> int | None:
         def newest(point: LesionPoint | None) -> LesionPoint | None:
-            return change.candidates[point.id][1] if point and point.id in change.candidates else point
+            return points.get(point.id, point) if point else None
 
         before = self._controller.state.differences
         after = tuple(replace(d, first=newest(d.first), second=newest(d.second)) for d in before)
@@ -154,6 +179,10 @@ class ReadersDesk:
         index = self._note(change)
         if index is not None:
             self._go(index)
+
+    def _on_overtaken(self, __: str) -> None:
+        """Write what somebody else has decided in the case on screen into the list."""
+        self._take({point.id: point for point in self._controller.state.candidates})
 
     def _on_changed(self, screen: Screen) -> None:
         """Bring the difference at hand on screen, once: its case first, then the place."""

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
+from napari_lesion_points.core.records import CONSENSUS
 from napari_lesion_points.ui.colors import tinted
 from napari_lesion_points.ui.controller import Controller
 from napari_lesion_points.ui.controls import Section, button, caption, row, wrapped
@@ -84,6 +85,7 @@ class ReadersPanel(Section):
         self.skip = button(_("Skip  (S)"), desk.skip, _("Go on without a decision"))
         self.back = button(_("Back  (P)"), desk.back, _("Go back to the difference before"))
         self.undo = button(_("Undo  (Ctrl+Z)"), controller.undo, _("Take the last decision back"))
+        self.leave = button(_("Back to my reading"), desk.leave, _("Leave the consensus; what was settled stays in it"))
         self._keeping = (self.keep_first, self.keep_second, self.keep_both, self.keep_none)
         for member in self._keeping:
             member.setMinimumHeight(36)
@@ -107,6 +109,7 @@ class ReadersPanel(Section):
         layout.addLayout(row(self.keep_first, self.keep_second))
         layout.addLayout(row(self.keep_both, self.keep_none))
         layout.addLayout(row(self.skip, self.back, self.undo))
+        layout.addWidget(self.leave)
         layout.addStretch(1)
 
     def show_screen(self, screen: Screen) -> None:
@@ -137,6 +140,7 @@ class ReadersPanel(Section):
         self.skip.setEnabled(screen.difference is not None)
         self.back.setEnabled(state.difference_at > 0)
         self.undo.setEnabled(bool(state.undo_label))
+        self.leave.setEnabled(state.reading == CONSENSUS)
 
     def _draw_rows(self, rows: tuple[tuple[str, ...], ...]) -> None:
         if rows == self._rows:

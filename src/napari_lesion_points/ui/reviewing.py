@@ -50,9 +50,12 @@ class ReviewDesk:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._approached = ""
+        self._arriving = False  # the view is on its way to that one
         self._drawn = ""  # the case of the candidate that was approached last
         self._fetched = ""  # the candidate whose case was asked for, once: it may be unreadable
-        self._case = ""  # whose queue it is, unless it is that of all cases
+        self._study: Study | None = None  # what the queue was made of, if that could be read
+        self._case = ""  # and whose it is, unless it is that of all cases
+        self._threshold: float | None = None  # existence, from which on candidates are in it
         self._reading: Task | None = None  # all cases' candidates
         self._since: list[Change] = []  # verdicts given since that began
         self._settle = QTimer()
@@ -61,6 +64,7 @@ class ReviewDesk:
         self._settle.timeout.connect(self.rebuild)
         controller.changed.connect(self._on_changed)
         controller.walked.connect(self._on_walked)
+        controller.overtaken.connect(self.renew)
         self.clicks = ReviewClicks(controller, self.carry_out, self.go_to)
 
     def close(self) -> None:
@@ -82,19 +86,21 @@ class ReviewDesk:
     def start(self, all_cases: bool, *, stay: bool = False, place: Place | None = None) -> None:
         """Make the queue for the case on screen, or for all (in a worker), and go to its first candidate.
 
-        With `stay`, the candidate under review remains so, if it is still there; with `place`, go on where that is.
+        With `stay`, the candidate under review remains so, or the next one takes its place; with `place`, go on where
+        that is.
         """
         study, state = self._controller.study, self._controller.state
         if study is None:
             return
         self._forget()
         case = state.wanted
+        other = (self._study, self._case) != (study, case)
+        self._study, self._case, self._threshold = study, case, state.threshold
         read = partial(_read, study, None if all_cases else case, state.threshold, state.queue_order, state.asking)
 
         def made(found: tuple[Points, Points]) -> None:
             self._reading = None
             if study is self._controller.study:
-                self._case = case
                 self._begin(*found, all_cases, stay, place)
 
         def failed(why: str) -> None:
@@ -109,6 +115,8 @@ class ReviewDesk:
         try:
             found = read()
         except LesionPointsError as error:
+            if other:
+                self._controller.update(queue=(), at=0, queue_before=0, proposed=())
             self._cannot_read(study, str(error))
             return
         made(found)
@@ -118,18 +126,22 @@ class ReviewDesk:
         for change in self._since:
             queue, proposed = _noted(queue, change), _noted(proposed, change)
         ids = [p.id for p in queue]
-        at, placing, approached = 0, False, ""
+        at, placing, approached, in_view = 0, False, "", state.in_view
         if stay and current is not None and current.id in ids:
             at, placing, approached = ids.index(current.id), state.placing, self._approached
+        elif stay:
+            passed = {p.id for p in state.queue[: state.at]}
+            at = next((k for k, name in enumerate(ids) if name not in passed), len(ids))
         elif place is not None:
             found = place.candidate in ids
             at = ids.index(place.candidate) if found else min(place.queue_position, len(ids))
-            approached = place.candidate if found else ""
+            approached = in_view = place.candidate if found else ""
             self._select(approached)
-        self._approached, self._fetched = approached, ""
+        self._approached, self._fetched, self._arriving = approached, "", False
         controller.update(
             queue=queue, at=at, queue_before=self._before(queue, proposed), queue_all_cases=all_cases,
-            proposed=proposed, placing=placing, notice=Notice() if state.notice.text == _READING else state.notice,
+            proposed=proposed, placing=placing, in_view=in_view,
+            notice=Notice() if state.notice.text == _READING else state.notice,
         )  # fmt: skip
 
     def _forget(self) -> None:
@@ -153,17 +165,24 @@ class ReviewDesk:
         self.start(self._controller.state.queue_all_cases)
 
     def renew(self, case: str) -> None:
-        """Make the queue again after a prediction of `case`; a candidate under review that is still there stays."""
+        """Make the queue again after others, or a prediction, changed `case`; the place in it stays."""
         state = self._controller.state
         if state.queue_all_cases or case == self._case:
             self.start(state.queue_all_cases, stay=True)
 
     def ensure_valid(self) -> None:
-        """Make the queue again unless all that waits in it still is a newest candidate; of all cases, in a worker."""
+        """Make the queue again unless all that waits in it still is a newest candidate; of all cases, in a worker.
+
+        Also when the existence slider has been moved in another tab.
+        """
         study, state = self._controller.study, self._controller.state
-        if study is None or self._reading is not None:
+        if study is None:
             return
-        if not state.queue:
+        if self._threshold != state.threshold:
+            self.rebuild()
+        elif self._reading is not None:
+            return
+        elif not state.queue:
             self.rebuild()
         elif state.queue_all_cases:
             self._reading = self._controller.workers.start(
@@ -290,32 +309,38 @@ class ReviewDesk:
             self.go_to(next(iter(change.candidates)))
 
     def _on_changed(self, screen: Screen) -> None:
-        """Bring the candidate under review on screen, once: its case first, then the place."""
+        """Bring the candidate under review on screen: its case first, once, then the place, whenever that is drawn."""
         if screen.state.tab != "Review":
             return
-        if not screen.state.queue_all_cases and screen.state.wanted not in ("", self._case):
-            self.start(all_cases=False)  # another case was chosen: its queue is wanted now
+        made_of, wanted = (self._study, self._case), (self._controller.study, screen.state.wanted)
+        if not screen.state.queue_all_cases and screen.state.wanted and wanted != made_of:
+            self.start(all_cases=False)  # another case, or study, was chosen: its queue is wanted now
             return
         current = screen.current
-        if current is None or current.id == self._approached:
+        if current is None:
             return
         if current.case != screen.state.wanted:
-            if current.id != self._fetched:
+            if current.id not in (self._approached, self._fetched):
                 self._fetched = current.id
                 self._controller.select_case(current.case)
         elif screen.case_ready and not screen.state.loading:
-            self._approached = current.id
+            if current.id == self._approached and (self._arriving or current.id == screen.state.in_view):
+                return
+            self._approached, self._arriving = current.id, True
             # Another case is drawn first, lest the stretch of work be long: at 0 ms, Qt would not wait for that.
             QTimer.singleShot(0 if self._drawn == current.case else 1, self._approach)
             self._drawn = current.case
 
     def _approach(self) -> None:
-        """Show the place of the candidate under review, when it still is, and select it."""
+        """Show the place of the candidate under review, when it still is; from now on it can be judged."""
         controller, current = self._controller, self.current
-        if controller.closed or current is None or current.id != self._approached or not controller.screen.can_judge:
+        arriving, self._arriving = self._arriving, False
+        if controller.closed or not arriving or current is None or current.id != self._approached:
             return
-        controller.jump(current.world, close_up=True)
-        self._select(current.id)
+        if controller.screen.case_ready and current.case == controller.state.shown:
+            controller.jump(current.world, close_up=True)
+            self._select(current.id)
+            controller.update(in_view=current.id)
 
     def _select(self, candidate: str) -> None:
         layer = self._controller.scene.candidates

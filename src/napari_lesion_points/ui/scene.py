@@ -91,11 +91,12 @@ class Scene:
             self.heatmap = layers.show_heatmap(self._viewer, shown, heatmap, opacity, self.heatmap)
 
     def show_candidates(self, shown: DisplayedCase, candidates: Sequence[LesionPoint], threshold: float) -> None:
-        """Show the case's candidates as they are now: other ones, or the same with other verdicts."""
+        """Show the case's candidates as they are now: other ones, or the same with other verdicts or existence."""
         self._forget_removed()
         ids = [p.id for p in candidates]
         if self.candidates is not None and ids == self._candidate_ids:
             layers.set_candidates(self.candidates, candidates)
+            layers.set_threshold(self.candidates, candidates, threshold)
             return
         with self._same_layer_active():
             self.candidates = layers.show_candidates(self._viewer, shown, candidates, threshold, self.candidates)

@@ -59,6 +59,7 @@ class Screen:
     can_train: bool
     start_from: str
     can_predict: bool
+    can_calibrate: bool
     shown_candidates: str
     review_progress: str
     reviewed: int
@@ -130,6 +131,7 @@ def resolve(state: State) -> Screen:
         can_train=bool(chosen) and not state.job.running,
         start_from=_start_from(state),
         can_predict=bool(state.model) and bool(state.cases) and not state.job.running,
+        can_calibrate=not (state.job.running and state.job.kind == "predict"),
         shown_candidates=_("{count} of {total} shown").format(count=above, total=len(state.candidates))
         if state.candidates
         else _("no candidates in this case"),
@@ -139,7 +141,7 @@ def resolve(state: State) -> Screen:
         current=current,
         review_text=_review_text(state, current, unsure),
         lesions_text=_lesions_text(state) if state.tab == "Review" and ready else "",
-        can_judge=current is not None and ready and current.case == state.shown,
+        can_judge=current is not None and ready and current.case == state.shown and current.id == state.in_view,
         job_text=_job_text(state.job),
         readers=tuple(name for name in state.readings if name != CONSENSUS),
         agreement_rows=tuple(_agreement_row(row) for row in state.agreement),
@@ -271,13 +273,13 @@ def _review_text(state: State, current: LesionPoint | None, unsure: int) -> str:
 
 
 def _lesions_text(state: State) -> str:
-    """How many lesions the open case has, as far as points and candidates tell; every verdict narrows it.
+    """How many lesions are marked, and how many there are with the candidates that are open: every verdict tells more.
 
     Examples
     --------
     >>> some = [LesionPoint("sub-01", (9.0 * k, 0, 0), existence=p) for k, p in enumerate((0.9, 0.6, 0.5))]
     >>> _lesions_text(State(points=tuple(some[:1]), candidates=tuple(some)))
-    'Lesions in this case: 1 marked; 2.1 expected, 1 to 3 with 90 %'
+    "Lesions marked: 1. With the model's open candidates: 2.1 expected, 1 to 3 with 90 %."
     """
     from napari_lesion_points.core.counts import lesion_count
     from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
@@ -286,11 +288,17 @@ def _lesions_text(state: State) -> str:
         return ""
     waiting = [c for c in state.candidates if not c.verdict.decided]
     near = match_points([c.world for c in waiting], [p.world for p in state.points], SAME_LESION_MM).pairs[:, 0]
-    open_ones = lesion_count([c.existence for i, c in enumerate(waiting) if i not in near])
-    marked = len(state.points)
-    low, high = marked + open_ones.low, marked + open_ones.high
-    text = _("Lesions in this case: {marked} marked; {expected:.1f} expected, {low} to {high} with 90 %")
-    return text.format(marked=marked, expected=marked + open_ones.expected, low=low, high=high)
+    existence, marked = [c.existence for i, c in enumerate(waiting) if i not in near], len(state.points)
+    if not existence:
+        text = _("Lesions marked: {marked}. No candidate is open; what the model missed is not counted.")
+        return text.format(marked=marked)
+    more = lesion_count(existence)
+    text = _(
+        "Lesions marked: {marked}. "
+        "With the model's open candidates: {expected:.1f} expected, {low} to {high} with 90 %."
+    )
+    low, high = marked + more.low, marked + more.high
+    return text.format(marked=marked, expected=marked + more.expected, low=low, high=high)
 
 
 def _agreement_row(row: AgreementRow) -> tuple[str, ...]:

@@ -133,6 +133,8 @@ class State:
         How the reader went on to the next case last.
     visited : frozenset of str
         Cases that were on screen since the study was opened.
+    in_view : str
+        The candidate (its id) that the view went to last, until another case is drawn.
     finished_s : tuple of float
         When the newest cases were set to done, seconds on a clock of its own.
     """
@@ -187,6 +189,7 @@ class State:
     choice: Choice = field(default_factory=Choice)
     way: Way = Way.LIST
     visited: frozenset[str] = frozenset()
+    in_view: str = ""
     finished_s: tuple[float, ...] = ()
 
 

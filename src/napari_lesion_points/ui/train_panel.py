@@ -42,7 +42,8 @@ class TrainPanel(Section):
         self._controller = controller
         self._jobs = jobs
         self._rows: tuple[TrainRow, ...] = ()
-        self._models: tuple[str, ...] = ("",)
+        self._study = ("", "")
+        self._listed: tuple[str, ...] = ()
         self.table = QTableWidget(0, 2)
         self.table.setHorizontalHeaderLabels([_("Learn from"), _("Points used")])
         self.table.verticalHeader().setVisible(False)
@@ -88,7 +89,7 @@ class TrainPanel(Section):
         self.budget.setFixedWidth(62)
         self.unit.setFixedWidth(90)
         self.sigma.setFixedWidth(84)
-        self._picked = False
+        self._picked: str | None = None  # a model, or "" for scratch; None as long as nobody chose
         self.init.activated.connect(self._pick)
         self.init.currentIndexChanged.connect(lambda __: self.show_screen(controller.screen))
         self.guard(self.init, self.device, self.budget, self.unit, self.sigma)
@@ -130,9 +131,12 @@ class TrainPanel(Section):
         self._draw_rows(screen.train_rows)
         self.summary.setText(screen.train_summary)
         cards = {str(card.path): card for card in state.models if card.label != "segmentation"}
-        if (screen.start_from, *cards) != self._models:
-            self._models = (screen.start_from, *cards)
-            chosen = self.init.currentData() if self._picked else screen.start_from
+        if self._study != (state.root, state.store):
+            self._study, self._picked = (state.root, state.store), None
+        listed = (*self._study, screen.start_from, *cards)
+        if listed != self._listed:
+            self._listed = listed
+            chosen = self._picked if self._picked in ("", *cards) else screen.start_from
             with QSignalBlocker(self.init):
                 self.init.clear()
                 self.init.addItem(_SCRATCH, "")
@@ -181,7 +185,7 @@ class TrainPanel(Section):
             self._controller.update(unchecked=frozenset(unchecked))
 
     def _pick(self) -> None:
-        self._picked = True
+        self._picked = self.init.currentData()
 
     def _start(self) -> None:
         self._train(resume=False)

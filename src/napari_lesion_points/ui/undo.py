@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari_lesion_points.core.records import Change
+from napari_lesion_points.errors import ConflictError
 
 #: Enough for a reading session; a change is a few hundred bytes.
 _LIMIT = 1000
@@ -51,21 +52,22 @@ class UndoStack:
     def undo(self, apply: Callable[[Change], None]) -> Change | None:
         """Apply the inverse of the newest change and return that inverse; None when there is nothing to undo.
 
-        When `apply` raises, the stack stays as it was.
+        When `apply` raises, the stack stays as it was, except for a ConflictError: somebody else has changed what the
+        edit is about, so it can never be undone, and is dropped.
         """
         if not self._done:
             return None
         inverse = self._done[-1].inverse()
-        apply(inverse)
+        _carry_out(inverse, apply, self._done)
         self._undone.append(self._done.pop())
         return inverse
 
     def redo(self, apply: Callable[[Change], None]) -> Change | None:
-        """Apply the newest undone change again and return it; None when there is nothing to redo."""
+        """Apply the newest undone change again and return it; None when there is nothing to redo. As `undo`."""
         if not self._undone:
             return None
         change = self._undone[-1]
-        apply(change)
+        _carry_out(change, apply, self._undone)
         self._done.append(self._undone.pop())
         return change
 
@@ -73,3 +75,12 @@ class UndoStack:
         """Forget everything (another study was opened)."""
         self._done.clear()
         self._undone.clear()
+
+
+def _carry_out(change: Change, apply: Callable[[Change], None], stack: list[Change]) -> None:
+    """Apply what the newest change of a stack asks for; drop that when somebody else was faster."""
+    try:
+        apply(change)
+    except ConflictError:
+        stack.pop()
+        raise

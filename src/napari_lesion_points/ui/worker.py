@@ -62,7 +62,7 @@ class Task:
     def __init__(
         self,
         yielded: Callable[[Any], None] | None,
-        returned: Callable[[Any], None] | None,
+        returned: Callable[[Any], object] | None,
         failed: Callable[[str], None] | None,
         delivered: Callable[[Task], None],
     ) -> None:
@@ -130,7 +130,7 @@ class Workers:
         function: Callable[..., Any],
         *args: Any,
         yielded: Callable[[Any], None] | None = None,
-        returned: Callable[[Any], None] | None = None,
+        returned: Callable[[Any], object] | None = None,
         failed: Callable[[str], None] | None = None,
     ) -> Task:
         """Run `function(*args)` in a thread.

@@ -146,7 +146,6 @@ class WorklistDesk(QObject):
         if change is None or not change.note:
             return
         if not controller.store(change, _("Note on {case} stored.").format(case=change.case)):
-            controller.refresh(change.case)
             written = _("You had written: “{note}”").format(note=change.note[1])
             controller.say(f"{controller.state.notice.text} {written}", "error")
 

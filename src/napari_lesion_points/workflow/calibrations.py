@@ -7,17 +7,23 @@ count, so "the model's own again" is a file that says so, with who and when.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_lesion_points.core.calibration import Recalibration
-from napari_lesion_points.errors import StudyError
+from napari_lesion_points.core.metrics import binary_entropy
+from napari_lesion_points.errors import CheckpointError, StudyError
 from napari_lesion_points.store.atomic import atomic_write
+from napari_lesion_points.workflow.models import describe_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.workflow.models import ModelCard
 
@@ -99,3 +105,23 @@ def write_calibration(store: Path, card: ModelCard, calibration: StudyCalibratio
 def calibrated_models(study: Study, cards: tuple[ModelCard, ...]) -> tuple[ModelCard, ...]:
     """Return cards as they count in a study; StudyError if what it holds of one cannot be read."""
     return tuple(read_calibration(study.store, card).of(card) for card in cards)
+
+
+def on_scale(study: Study, model: Path, candidates: tuple[LesionPoint, ...]) -> tuple[LesionPoint, ...]:
+    """Return a model's candidates with the existence that a study's own recalibration gives their mass, if it has one.
+
+    StudyError if what the study holds of the model cannot be read.
+    """
+    try:
+        own = read_calibration(study.store, describe_model(model)).recalibration
+    except CheckpointError:  # there is no model yet: it is being trained
+        own = None
+    if own is None:
+        return candidates
+    massive = [c for c in candidates if not math.isnan(c.mass)]
+    existence = Recalibration(*own)(np.clip([c.mass for c in massive], 0.0, 1.0))
+    scaled = {
+        c.id: replace(c, existence=float(p), entropy=float(h))
+        for c, p, h in zip(massive, existence, binary_entropy(existence), strict=True)
+    }
+    return tuple(scaled.get(c.id, c) for c in candidates)

@@ -19,12 +19,15 @@ from napari_lesion_points.errors import StudyError
 from napari_lesion_points.workflow.agreement import TOLERANCE_MM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from napari_lesion_points.store.study import Study
 
 #: Ids of what two readers agree in are made of those of their points, so that it is added once.
 _AGREED = uuid.UUID("0d3a2a1e-4b53-4b0f-8a55-4a1a7a6f1f0b")
+
+#: Label of the change that removes what rests on points that are gone.
+_OUTDATED = "outdated"
 
 
 class Keep(StrEnum):
@@ -67,7 +70,8 @@ def differences(
 
     Points of the two within `SAME_LESION_MM` are agreed in: the place between them becomes an annotation of the
     consensus, once. A case in which both are done and agree in everything is then done. Asked again, nothing is added
-    twice and decisions stay, but for points that a reader has moved since: these wait again.
+    twice and decisions stay, but for points that a reader has changed since: those moved wait again, and what rests
+    on a point that is gone, or on an agreement that is none any more, is taken out of the consensus.
 
     Parameters
     ----------
@@ -116,8 +120,9 @@ def differences(
     if {c.id: c for c in proposed} != known:
         consensus.add_differences(case, proposed, f"{first}, {second}")
 
-    done = not found and set(states) == {CaseState.DONE}
-    _add_agreed(consensus, case, [(ours[i], theirs[partner[i]]) for i in sorted(agreed)], done=done)
+    pairs = {_agreed_id(ours[i].id, theirs[partner[i]].id): (ours[i], theirs[partner[i]]) for i in sorted(agreed)}
+    resting = _ever_resting_on(readings, case) - {*pairs, *(point.id for point in proposed)}
+    _bring_up_to_date(consensus, case, pairs, resting, done=not found and set(states) == {CaseState.DONE})
     return tuple(found)
 
 
@@ -178,16 +183,44 @@ def _proposed(
     return before if before is not None and same else proposal
 
 
-def _add_agreed(consensus: Study, case: str, pairs: Sequence[tuple[LesionPoint, LesionPoint]], *, done: bool) -> None:
-    """Annotate what two readers agree in, unless it ever was: somebody may have taken it away again."""
-    ever = {point_id for edit in consensus.history(case) for point_id in edit.change.annotations}
-    state = consensus.state(case)
+def _agreed_id(first: str, second: str) -> str:
+    return uuid.uuid5(_AGREED, f"{first} {second}").hex
+
+
+def _ever_resting_on(readings: tuple[Study, Study], case: str) -> set[str]:
+    """Return the ids of all that a consensus can hold of what two readers ever placed in a case."""
+    ours, theirs = ({i for edit in r.history(case) for i in edit.change.annotations} for r in readings)
+    alone = {f"{r.reading}:{i}" for r, ids in zip(readings, (ours, theirs), strict=True) for i in ids}
+    return alone | {_agreed_id(i, j) for i in ours for j in theirs}
+
+
+def _bring_up_to_date(
+    consensus: Study,
+    case: str,
+    pairs: dict[str, tuple[LesionPoint, LesionPoint]],
+    resting: set[str],
+    *,
+    done: bool,
+) -> None:
+    """Annotate what two readers agree in, unless somebody took it away again; remove what rests on nothing now."""
+    last = {
+        point_id: (edit.change.label, after)
+        for edit in consensus.history(case)
+        for point_id, (_, after) in edit.change.annotations.items()
+    }
     new = []
-    for one, other in pairs:
-        point_id = uuid.uuid5(_AGREED, f"{one.id} {other.id}").hex
-        if point_id not in ever:
+    for point_id, (one, other) in pairs.items():
+        label, after = last.get(point_id, (_OUTDATED, None))
+        if after is None and label == _OUTDATED:
             x, y, z = ((a + b) / 2 for a, b in zip(one.world, other.world, strict=True))
-            new.append(LesionPoint(case, (x, y, z), point_id, origin=one.origin, reader=CONSENSUS))
-    if new or (done and state is CaseState.NEW):
-        ending = (state, CaseState.DONE) if done and state is CaseState.NEW else None
-        consensus.apply(Change(case, "agreed", {p.id: (None, p) for p in new}, {}, ending))
+            new.append(LesionPoint(case, (x, y, z), point_id, origin=one.origin, verdict=one.verdict, reader=CONSENSUS))
+    old = [a for a in consensus.annotations(case) if a.id in resting]
+    state = consensus.state(case)
+    ending = (state, CaseState.DONE) if done and state is not CaseState.DONE else None
+    changes = []
+    if old:
+        changes.append(Change(case, _OUTDATED, {a.id: (a, None) for a in old}, {}))
+    if new or ending:
+        changes.append(Change(case, "agreed", {p.id: (None, p) for p in new}, {}, ending))
+    if changes:
+        consensus.apply(*changes)

@@ -17,6 +17,7 @@ import numpy as np
 from napari_lesion_points.core.events import Event, Finished, Progress
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint
 from napari_lesion_points.errors import LesionPointsError, OutputError
+from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.points_file import read_points, write_points
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow.evaluation import Evaluation, evaluate, write_evaluation
@@ -35,6 +36,9 @@ READER = "demo"
 TOLERANCE_MM = 6.0
 CLICK_ERROR_MM = 1.0  # standard deviation per axis of a click from the lesion's centre
 SECONDS_PER_CASE = 1.2  # to simulate one
+
+#: File in each demonstration's folder, written first. Only a folder that has it is ever replaced.
+MARKER = ".lesion-points-demo"
 
 _STUDY = "study"
 
@@ -56,7 +60,7 @@ def run_demo(out: Path, minutes: float, seed: int = 0) -> Iterator[Event | DemoR
     Parameters
     ----------
     out : Path
-        Folder for everything; that of an earlier demonstration is replaced.
+        Folder for everything; that of an earlier demonstration, told by its `MARKER`, is replaced.
     minutes : float
         Of training.
     seed : int
@@ -65,7 +69,7 @@ def run_demo(out: Path, minutes: float, seed: int = 0) -> Iterator[Event | DemoR
     Raises
     ------
     OutputError
-        If `out` holds something else.
+        If `out` holds something else or cannot be written.
     LesionPointsError
         If training or prediction fails.
     """
@@ -77,10 +81,11 @@ def run_demo(out: Path, minutes: float, seed: int = 0) -> Iterator[Event | DemoR
         return Progress(phase, fraction, elapsed, max(expected - elapsed, 0.0), message)
 
     root = out / _STUDY
-    if out.exists() and any(out.iterdir()):
-        if not (root / "derivatives" / "lesion-points").is_dir():
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / MARKER).is_file():
             raise OutputError(f"{out} holds other files; name an empty folder with --out.")
         shutil.rmtree(out)
+    atomic_write(out / MARKER, "Made by lesion-points demo, which replaces this folder when it runs again.\n")
     for made in simulate_study(root, CASES, seed):
         yield progress("simulating", made.done / made.total, f"{made.case}, {made.lesions} lesions")
 

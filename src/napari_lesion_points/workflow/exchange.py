@@ -1,7 +1,8 @@
 """Points into a study and out of it: tables, 3D Slicer markups, masks and label images.
 
-Importing twice is importing once: a point that is there already, by its id or by its place, stays as it is. Nothing
-that a reader placed is overwritten or removed. Points outside of the case's images are refused, all of a file or none.
+Importing twice is importing once: a point that is there already, by its id or by its place, stays as it is; so does one
+that is near a lesion of a mask. Nothing that a reader placed is overwritten or removed. Points outside of the case's
+images are refused, all of a file or none.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_lesion_points.core.components import component_centres
+from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
 from napari_lesion_points.errors import OutputError, PointsFileError, StudyError
 from napari_lesion_points.store.atomic import atomic_path
@@ -40,13 +42,14 @@ _MASK_POINTS = uuid.UUID("5f0c9dfe-6c0b-4c55-9f0a-6a0d6b2f8f7e")
 
 @dataclass(frozen=True)
 class MaskRead:
-    """A mask was turned into points: how many of how many masks, whose, and how many points it gave."""
+    """A mask was turned into points: how many of how many masks, whose, how many points, and how many of them new."""
 
     done: int
     total: int
     path: Path
     case: str
     points: int
+    new: int
 
 
 def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Change, ...]:
@@ -118,15 +121,19 @@ def find_masks(study: Study, pattern: str) -> dict[str, Path]:
 def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     """Turn lesion masks into annotations, and mark their cases as done.
 
+    A lesion within `SAME_LESION_MM` of an annotation, matched one to one, is there already: the centre of one in a mask
+    that was corrected is not quite where it was.
+
     Parameters
     ----------
     study : Study
         Where to.
     pattern : str
         Glob relative to the study folder, such as "derivatives/**/*_mask.nii.gz". The case is the "sub-..." (and
-        "ses-...") in the path, or the name of a folder that is one of the study's cases. A binary mask gives the
-        centres of its components of 3 voxels or more, a label image (by its values, or named `_dseg` as BIDS has it)
-        those of its labels; an empty mask marks the case as done without lesions.
+        "ses-...") in the path, the name of a folder that is one of the study's cases, or that of the file without its
+        ending or without its last `_word`. A binary mask gives the centres of its components of 3 voxels or more, a
+        label image (by its values, or named `_dseg` as BIDS has it) those of its labels; an empty mask marks the case
+        as done without lesions.
 
     Yields
     ------
@@ -159,12 +166,12 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
         ]
         _require_inside(study, path, case, points)
         new: dict[str, tuple[LesionPoint | None, LesionPoint | None]] = {
-            p.id: (None, p) for p in _absent(study, case, points)
+            p.id: (None, p) for p in _not_annotated(study, case, points)
         }
         before = study.state(case)
         if new or before is not CaseState.DONE:
             study.apply(Change(case, "points from mask", new, {}, (before, CaseState.DONE)))
-        yield MaskRead(done, len(masks), path, case, len(points))
+        yield MaskRead(done, len(masks), path, case, len(points), len(new))
 
 
 def _folder(study: Study) -> Path:
@@ -256,6 +263,18 @@ def _absent(study: Study, case: str, points: Sequence[LesionPoint]) -> tuple[Les
     return tuple(reversed(new.values()))
 
 
+def _not_annotated(study: Study, case: str, points: Sequence[LesionPoint]) -> tuple[LesionPoint, ...]:
+    """Return those lesions of a mask that are not yet in the study, by id, place or nearness.
+
+    An annotation that has the id or place of one lesion stands for that one, and for no other that is near.
+    """
+    absent = _absent(study, case, points)
+    ids, places = {p.id for p in points}, {_place(p) for p in points}
+    others = [a for a in study.annotations(case) if a.id not in ids and _place(a) not in places]
+    near = match_points([p.world for p in absent], [a.world for a in others], SAME_LESION_MM)
+    return tuple(absent[i] for i in near.unmatched_predicted)
+
+
 def _require_inside(study: Study, path: Path, case: str, points: Sequence[LesionPoint]) -> None:
     inside = reference_grid(study.files_of(case)).contains([p.world for p in points])
     outside = [p.world for p, ok in zip(points, inside, strict=True) if not ok]
@@ -275,11 +294,13 @@ def _place(point: LesionPoint) -> tuple[float, ...]:
 def _case_of(relative: Path, study: Study) -> str:
     """Return the case that a path names."""
     text = relative.as_posix()
+    stem = re.sub(r"\.nii(\.gz)?$", "", relative.name, flags=re.IGNORECASE)
     subject = re.search(r"sub-[A-Za-z0-9]+", text)
     session = re.search(r"ses-[A-Za-z0-9]+", text)
     names = [f"{subject[0]}_{session[0]}"] if subject and session else []
     names += [subject[0]] if subject else []
     names += [part for part in reversed(relative.parts)]
+    names += [stem, stem.rpartition("_")[0]]
     for name in names:
         if name in study.case_names:
             return name

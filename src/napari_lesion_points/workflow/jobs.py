@@ -19,11 +19,13 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress
 from napari_lesion_points.store.atomic import atomic_path
+from napari_lesion_points.workflow.calibrations import on_scale
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
 from napari_lesion_points.workflow.wire import decode
 
@@ -85,14 +87,20 @@ def run(
 
 
 def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event]:
-    """Pass on a job's events, each case's files and candidates being in the study before its event is."""
+    """Pass on a job's events, each case's files and candidates being in the study before its event is.
+
+    Candidates are kept on the scale that the study has for the model by then: it may be recalibrated meanwhile.
+    """
     for event in events:
         if isinstance(event, CasePredicted):
-            _keep(event.heatmap, study.heatmap_path(event.case))
-            if event.mask:
-                _keep(event.mask, study.segmentation_path(event.case))
-            study.add_candidates(event.case, event.candidates, model, event.sigma_mm)
-        yield event
+            here = replace(event, candidates=on_scale(study, Path(model), event.candidates))
+            _keep(here.heatmap, study.heatmap_path(here.case))
+            if here.mask:
+                _keep(here.mask, study.segmentation_path(here.case))
+            study.add_candidates(here.case, here.candidates, model, here.sigma_mm)
+            yield here
+        else:
+            yield event
 
 
 def _keep(file: str, kept: Path) -> None:

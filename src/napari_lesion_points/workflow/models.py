@@ -194,9 +194,14 @@ class ModelCard:
 def model_folder(path: Path) -> Path:
     """Return the folder of a model named by its folder or by the file in it; "starter" is the packaged one."""
     path = path.expanduser()
-    if path == Path(STARTER) and not path.exists():
+    if is_starter(path):
         return _STARTER_FOLDER
     return path.parent if path.name in (WEIGHTS, CARD) and path.is_file() else path
+
+
+def is_starter(path: Path) -> bool:
+    """Whether a path is the name of the packaged model; a folder of that name here comes first."""
+    return path == Path(STARTER) and not path.exists()
 
 
 def describe_model(path: Path) -> ModelCard:

@@ -43,6 +43,8 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
     card = describe_model(Path(spec.model))
     label = Label(cast("Kind", card.label), card.decay, card.components)
     recalibration = Recalibration(*(spec.recalibration or card.recalibration))
+    # A map that makes more than that of any mass has seen none so small: then it is the mass itself that counts.
+    least_mass = recalibration.inverse(spec.min_existence) or spec.min_existence
     network = load_network(card)
     device.place(network)
     total = len(spec.cases)
@@ -73,11 +75,12 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
             yield Finished("stopped", f"Stopped on request after {i - len(failed)} of {total} cases; those are kept.")
             return
         if label.fitted:
-            found = fit_gaussians(heatmap, sigma, min_existence=spec.min_existence)
+            found = fit_gaussians(heatmap, sigma, min_existence=least_mass)
             candidates = candidate_points(case.case, seen.grid, found, recalibration)
         else:
             centers, score = components(label, heatmap, card.threshold, 2 * label.peak(sigma))
             candidates = component_points(case.case, seen.grid, centers, score)
+        candidates = tuple(c for c in candidates if c.existence >= spec.min_existence)
         path, mask = (Path(spec.heatmaps) / f"{case.case}_{kind}.nii.gz" for kind in ("heatmap", "dseg"))
         drawn = Volume(heatmap, seen.grid)
         is_mass = label.kind == "heatmap"
@@ -86,7 +89,7 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
         masks = label.kind == "segmentation"
         if masks:
             write_volume(mask, label_lesions(on_case, card.mask_threshold), "lesions of a segmentation, largest first")
-        yield CasePredicted(case.case, str(path), candidates, sigma_mm, card.threshold, str(mask) if masks else "")
+        yield CasePredicted(case.case, str(path), candidates, sigma_mm, str(mask) if masks else "")
     elapsed = time.monotonic() - started
     yield Progress("predicting", 1.0, elapsed, 0.0)
     if failed:

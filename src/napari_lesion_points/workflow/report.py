@@ -197,10 +197,10 @@ def false_positives(cases: tuple[CaseDetections, ...], threshold: float, toleran
     return sorted(found, key=lambda f: -f.existence)
 
 
-def versions() -> list[tuple[str, str]]:
-    """Return what computed the report: names and versions, as far as installed."""
+def versions(*more: str) -> list[tuple[str, str]]:
+    """Return what computed the report: names and versions of our packages and `more` ones, as far as installed."""
     found = [("Python", platform.python_version())]
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *more):
         try:
             found.append((name, version(name)))
         except PackageNotFoundError:

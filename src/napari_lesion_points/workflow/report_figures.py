@@ -11,8 +11,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import binomtest
 
+from napari_lesion_points.core.intervals import share_interval
 from napari_lesion_points.core.metrics import reliability_curve
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#8a8f98"
 _TEXT, _GRID = "#30343b", "#e3e6ea"
 _SIZE_IN = 4.5, 3.3
-_CONFIDENCE = 0.95
 
 
 def froc_figure(curve: Sequence[tuple[float, float]], operating: tuple[float, float]) -> str:
@@ -56,7 +55,7 @@ def reliability_figure(existence: Array, is_true: NDArray[np.bool_], masses: Arr
     curve = reliability_curve(existence, is_true)
     filled = curve.counts > 0
     x, y, n = curve.existence[filled], curve.fraction_true[filled], curve.counts[filled]
-    low, high = wilson(np.round(y * n).astype(int), n)
+    low, high = _share_intervals(np.round(y * n).astype(int), n)
     errors = np.clip([y - low, high - y], 0, None)
     axes.errorbar(x, y, errors, fmt="o", color=BLUE, markersize=5.5, linewidth=1, capsize=2, label="existence")
     axes.set_ylim(-0.03, 1.03)
@@ -87,7 +86,7 @@ def size_figure(names: Sequence[str], found: Sequence[tuple[int, int]]) -> str:
     figure, axes = _axes("size of the lesion, voxels", "recall")
     hits, all_ = np.array(found).T
     recall = hits / np.maximum(all_, 1)
-    low, high = wilson(hits, all_)
+    low, high = _share_intervals(hits, all_)
     at = np.arange(len(names))
     axes.bar(at, recall, 0.55, color=BLUE, alpha=0.35)
     axes.errorbar(at, recall, np.clip([recall - low, high - recall], 0, None), fmt="o", color=BLUE, capsize=3)
@@ -124,13 +123,10 @@ def count_figure(true: Sequence[int], counts: Sequence[LesionCount]) -> str:
     return _uri(figure)
 
 
-def wilson(hits: NDArray[np.int_], all_: NDArray[np.int_]) -> tuple[Array, Array]:
-    """Return Wilson's 95 % interval of proportions, (N,) each; (0, 1) of nothing."""
-    ends = [
-        binomtest(int(k), int(n)).proportion_ci(_CONFIDENCE, method="wilson") if n else (0.0, 1.0)
-        for k, n in zip(hits, all_, strict=True)
-    ]
-    low, high = np.array(ends, dtype=float).reshape(-1, 2).T
+def _share_intervals(hits: NDArray[np.int_], all_: NDArray[np.int_]) -> tuple[Array, Array]:
+    """Return the ends, (N,) each, of the 95 % intervals of shares; see `share_interval`."""
+    ends = [share_interval(int(k), int(n)) for k, n in zip(hits, all_, strict=True)]
+    low, high = np.array(ends).reshape(-1, 2).T
     return low, high
 
 

@@ -1,15 +1,12 @@
-"""What is done with the masks that a segmentation drew: volumes of lesions, and agreement with true masks."""
+"""What is done with the masks that a segmentation drew: the volumes of their lesions."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_lesion_points.core.lesion_volumes import lesion_volumes
-from napari_lesion_points.core.overlap import Overlap, overlap
-from napari_lesion_points.errors import VolumeError
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.volumes import read_labels
 
@@ -54,36 +51,3 @@ def write_volumes(path: Path, masks: Mapping[str, Path]) -> None:
         total_ml = sum(one.volume_ml for one in lesions)
         table.writerow((case, "total", sum(one.voxels for one in lesions), f"{total_ml:.6f}", "", "", ""))
     atomic_write(path, text.getvalue())
-
-
-@dataclass(frozen=True)
-class MaskAgreement:
-    """Agreement of drawn and true masks: Dice over the voxels of all cases together, and of each case alone."""
-
-    dice: float
-    by_case: dict[str, float]
-
-
-def compare_masks(drawn: Mapping[str, Path], truth: Mapping[str, Path]) -> MaskAgreement:
-    """Compare the masks of cases; those of the truth are brought onto the grid of the drawn ones if they have another.
-
-    Parameters
-    ----------
-    drawn : mapping of str to Path
-        Masks or label images by case; at least one.
-    truth : mapping of str to Path
-        True masks or label images of these cases, and perhaps of others.
-
-    Raises
-    ------
-    VolumeError
-        If a mask cannot be read, or a case has no true one.
-    """
-    counts = {}
-    for case, path in drawn.items():
-        if case not in truth:
-            raise VolumeError(f"{path}: {case} has no true mask to compare it with; leave the case out.")
-        mask = read_labels(path)
-        true = read_labels(truth[case]).resampled(mask.grid, order=0)
-        counts[case] = overlap(mask.data, true.data)
-    return MaskAgreement(sum(counts.values(), Overlap(0, 0, 0)).dice, {case: one.dice for case, one in counts.items()})

@@ -20,7 +20,8 @@ from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.workflow.calibrations import read_calibration
-from napari_lesion_points.workflow.models import JOB, LABELS, RECIPES, RESUME, ModelCard, describe_model
+from napari_lesion_points.workflow.lineage import own_cases
+from napari_lesion_points.workflow.models import JOB, LABELS, RECIPES, RESUME, ModelCard, describe_model, is_starter
 from napari_lesion_points.workflow.review import left_out
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class TrainSpec:
     spacing_mm : (3,) float or None
         Voxel size the network works in (RAS order); None: see `network_spacing`.
     init : str
-        Model folder to start from, or "".
+        Model folder to start from, absolute so that the job can go on from any folder; "starter" for the packaged
+        model by name; or "".
     device : str
         "auto", "cpu", "cuda", "mps".
     seed : int
@@ -143,7 +145,7 @@ class PredictSpec:
     cases: tuple[SpecCase, ...]
     heatmaps: str
     device: str = "auto"
-    min_existence: float = 0.1
+    min_existence: float = 0.1  # after recalibration; less probable candidates are not kept
     recalibration: tuple[float, float, float] | None = None  # a study's own; by default the model's
 
     @property
@@ -191,6 +193,7 @@ def plan_training(
     out: Path,
     cases: Sequence[str] = (),
     validation: Sequence[str] = (),
+    among: Sequence[str] = (),
     minutes: float | None = None,
     epochs: int | None = None,
     sigma_mm: float | None = None,
@@ -224,8 +227,10 @@ def plan_training(
         model as it is. The cases that it learned from are replayed beside the new ones, so that it forgets nothing.
         For a segmentation, by default all that have a mask; points play no part.
     validation : sequence of str
-        Cases to keep aside. By default those that the model to be fine-tuned was validated on, or, with five training
-        cases or more, a fifth of them.
+        Cases to keep aside. By default, with five cases or more, a fifth of them: first those that the model to be
+        fine-tuned was validated on, then such as are done and new to it.
+    among : sequence of str
+        Cases that may be used at all, also for replay and validation; by default all.
     minutes, epochs : float, int
         The budget; `DEFAULT_MINUTES` when neither is given.
     sigma_mm : float, optional
@@ -276,13 +281,18 @@ def plan_training(
     if segments and not masks:
         raise TrainingError("a segmentation is learned from lesion masks: say where they are.")
     trainable = [c for c in study.case_names if c in masks] if segments else study.training_cases()
-    chosen, aside = _divide(study, trainable, cases, validation, parent, replay=not transfer)
+    trainable = [c for c in trainable if not among or c in among]
+    if among and parent and set(trainable) <= set(own_cases(study, parent)[1]):
+        cases = cases or trainable  # none would be left to learn from, and these were asked for
+    finished = set(trainable) if segments else _done(study)  # whose lesions are all there
+    chosen, aside = _divide(study, trainable, cases, validation, parent, finished, replay=not transfer)
     _check_cases(chosen, aside, set(trainable), segments)
     points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
-    if not aside:
-        seen = set(parent.training_cases) if parent else set()
-        unseen = [c for c in chosen if c not in seen]
-        aside = _hold_out(unseen or (chosen if transfer else []), points, seed, of=len(chosen))
+    if not validation:
+        seen = own_cases(study, parent)[0] if parent else []
+        free = [c for c in chosen if c not in seen] or (chosen if transfer else [])
+        free = [c for c in free if c in finished]
+        aside += _hold_out(free, points, seed, of=len(chosen) + len(aside), have=len(aside))
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
     described = (_spec_case(f, parent, points[f.case], f.case in aside) for f in files)
@@ -297,7 +307,7 @@ def plan_training(
         epochs=epochs,
         sigma_mm=parent.sigma_mm if parent else sigma_mm or DEFAULT_SIGMA_MM,
         spacing_mm=parent.spacing_mm if parent else None,
-        init=str(init) if init else "",
+        init=str(init if init and is_starter(init) else parent.path) if parent else "",
         any_subset=parent.any_subset if parent else False,
         label=label,
         decay=2.0 if decay is None else decay,
@@ -344,19 +354,19 @@ def _divide(
     cases: Sequence[str],
     validation: Sequence[str],
     parent: ModelCard | None,
+    finished: set[str],
     *,
     replay: bool,
 ) -> tuple[list[str], list[str]]:
     """Return the cases to learn from, with those that are replayed, and those that are kept aside already."""
     aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
     named = list(dict.fromkeys(study.files_of(c).case for c in cases))
-    usable = set(trainable)
-    if parent and not aside:
-        aside = [c for c in parent.validation_cases if c in usable and c not in named]
-    chosen = named or [c for c in trainable if c not in aside]
-    if parent and replay:
-        chosen += [c for c in parent.training_cases if c in usable and c not in (*chosen, *aside)]
-    return chosen, aside
+    taught, validated = own_cases(study, parent) if parent else ([], [])
+    kept = aside or [c for c in validated if c in trainable and c not in named]
+    chosen = named or [c for c in trainable if c not in kept]
+    if replay:
+        chosen += [c for c in taught if c in trainable and c not in (*chosen, *kept)]
+    return chosen, aside or [c for c in kept if c in finished]
 
 
 def _check_cases(chosen: Sequence[str], aside: Sequence[str], usable: set[str], segments: bool) -> None:
@@ -385,16 +395,6 @@ def _as_judged(study: Study, case: SpecCase) -> SpecCase:
         judged_world=tuple(p.world for p in study.candidates(case.case) if unfinished and p.verdict.decided),
         unfinished=unfinished,
     )
-
-
-def set_apart(cases: Sequence[str], init: Path) -> tuple[list[str], list[str]]:
-    """Split cases into those to learn from and those to keep aside: what the model to be fine-tuned was validated on.
-
-    Where that is all of them, all are to learn from. CheckpointError if the model cannot be used.
-    """
-    before = describe_model(init).validation_cases
-    learned = [c for c in cases if c not in before]
-    return (learned, [c for c in cases if c in before]) if learned else (list(cases), [])
 
 
 def plan_prediction(
@@ -464,19 +464,24 @@ def _spec_case(
 
 
 def _hold_out(
-    chosen: list[str], points: dict[str, tuple[tuple[float, float, float], ...]], seed: int, of: int
+    chosen: list[str], points: dict[str, tuple[tuple[float, float, float], ...]], seed: int, of: int, have: int
 ) -> list[str]:
-    """Choose validation cases: a fifth `of` all, at most twenty, with lesions as often as the rest.
+    """Choose more validation cases, until they are a fifth `of` all, or twenty, with lesions as often as the rest.
 
-    None of fewer than five. `chosen` are those that may be taken: none that a model to be fine-tuned has learned from.
+    None of fewer than five, and never more than half of `chosen`: those that may be taken, which no model that is
+    fine-tuned has learned from, and of which somebody has said that all lesions are there.
     """
-    if of < HOLD_OUT_FROM or not chosen:
+    count = min(min(max(1, of // 5), 20) - have, len(chosen) // 2)
+    if of < HOLD_OUT_FROM or count <= 0:
         return []
-    count = min(max(1, of // 5), 20, len(chosen))
     shuffled = np.random.default_rng(seed).permutation(sorted(chosen))
     by_lesions = sorted(shuffled, key=lambda c: -len(points[str(c)]))
     middle = np.linspace(0, len(by_lesions) - 1, count + 2).round().astype(int)[1:-1]
     return [str(by_lesions[i]) for i in sorted(set(middle))]
+
+
+def _done(study: Study) -> set[str]:
+    return {s.case for s in study.summary() if s.state is CaseState.DONE}
 
 
 def _common_sequences(files: Sequence[CaseFiles]) -> tuple[str, ...]:

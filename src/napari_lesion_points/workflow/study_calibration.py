@@ -24,7 +24,7 @@ from napari_lesion_points.core.operating import (
     choose_threshold,
 )
 from napari_lesion_points.core.records import SHARED, utc_now
-from napari_lesion_points.errors import StudyError
+from napari_lesion_points.errors import OutputError, StudyError
 from napari_lesion_points.workflow.calibrations import StudyCalibration, read_calibration, write_calibration
 from napari_lesion_points.workflow.verdicts import Evidence, gather_evidence
 
@@ -164,6 +164,11 @@ class Estimate:
     basis: str
 
     @property
+    def figure(self) -> float:
+        """What to expect of the figure that is wished for."""
+        return float(getattr(self.point, str(self.goal)))
+
+    @property
     def words(self) -> str:
         """What to expect, in words."""
         figures = []
@@ -275,7 +280,10 @@ def recalibrate(study: Study, card: ModelCard, assessment: Assessment) -> StudyC
 def set_threshold(study: Study, card: ModelCard, wanted: Estimate) -> StudyCalibration:
     """Make an estimate's threshold the operating one; errors are those of `recalibrate`."""
     before = read_calibration(study.store, card)
-    wish = f"threshold for {wanted.goal} {wanted.wished:.2f}, from {wanted.basis}"
+    wish = f"threshold for {wanted.goal} {wanted.wished:.2f}"
+    if not wanted.reached:
+        wish = f"threshold the nearest to {wanted.goal} {wanted.wished:.2f}: {wanted.figure:.2f}"
+    wish = f"{wish}, from {wanted.basis}"
     return _keep(study, card, replace(before, threshold=wanted.point.threshold, wish=wish))
 
 
@@ -290,11 +298,20 @@ def _keep(study: Study, card: ModelCard, calibration: StudyCalibration) -> Study
             f"existence is the same for all readers, and this is what {study.reading} reads alone. "
             "Open the study in the usual way to change it."
         )
+    before = read_calibration(study.store, card)
     signed = replace(calibration, reader=study.reader, utc=utc_now())
-    write_calibration(study.store, card, signed)
-    here = Recalibration(*signed.of(card).recalibration)
-    study.rescale(str(card.path), lambda mass: here(np.clip(mass, 0.0, 1.0)))
+    _rescale(study, card, signed)
+    try:
+        write_calibration(study.store, card, signed)
+    except OutputError:
+        _rescale(study, card, before)
+        raise
     return signed
+
+
+def _rescale(study: Study, card: ModelCard, calibration: StudyCalibration) -> None:
+    here = Recalibration(*calibration.of(card).recalibration)
+    study.rescale(str(card.path), lambda mass: here(np.clip(mass, 0.0, 1.0)))
 
 
 def _learn(card: ModelCard, candidates: JudgedCandidates, times: Array) -> Recalibration:

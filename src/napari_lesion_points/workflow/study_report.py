@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from napari_lesion_points.core.records import CaseState, Origin
 from napari_lesion_points.errors import CheckpointError, StudyError
 from napari_lesion_points.workflow.evaluation import compare, evaluate_cases
-from napari_lesion_points.workflow.models import JOB, describe_model
+from napari_lesion_points.workflow.lineage import learned_cases
+from napari_lesion_points.workflow.models import describe_model
 from napari_lesion_points.workflow.report import FILE, Report, write_report
-from napari_lesion_points.workflow.specs import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,8 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
     done = [s.case for s in study.summary() if s.state is CaseState.DONE]
     models = {case: model for case, model in study.models().items() if case in done}
     cards = {model: card for model in set(models.values()) if (card := _card(model))}
-    learned = [case for case in models if models[case] in cards and learned_from(study, cards[models[case]], case)]
+    taught = {model: learned_cases(study, card) for model, card in cards.items()}
+    learned = [case for case, model in models.items() if case in taught.get(model, ())]
     names = [case for case in done if case in models and case not in learned]
     if not names:
         why = f" ({_cases(learned)} taught the model, and do not count)" if learned else ""
@@ -101,21 +102,6 @@ def _card(model: str) -> ModelCard | None:
         return describe_model(Path(model))
     except CheckpointError:
         return None
-
-
-def learned_from(study: Study, card: ModelCard, case: str) -> bool:
-    """Whether a model was trained or validated on a case: on the same files, if the model's job tells which.
-
-    A job that cannot be read tells nothing: then the name decides.
-    """
-    if case not in (*card.training_cases, *card.validation_cases):
-        return False
-    try:
-        job = from_json((card.path / JOB).read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError):
-        return True
-    own = {str(path) for path in study.files_of(case).sequences.values()}
-    return any(own.intersection(c.sequences.values()) for c in job.cases)
 
 
 def _cases(names: Sequence[str]) -> str:

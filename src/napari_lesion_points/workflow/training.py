@@ -22,7 +22,7 @@ from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.heatmap import sigma_in_voxels
 from napari_lesion_points.core.preparation import NetworkInput, network_spacing, prepare_input
 from napari_lesion_points.core.records import utc_now
-from napari_lesion_points.errors import CheckpointError
+from napari_lesion_points.errors import CheckpointError, VolumeError
 from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state, unpack, unpack_state
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.labels import Kind, Label
@@ -211,12 +211,17 @@ def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float,
 def _labelled(seen: NetworkInput, case: SpecCase, label: Label) -> NetworkInput:
     """Add what the network is to draw, where that is not a heatmap of the points.
 
-    The lesions of a segmentation are those of its mask, whatever was clicked.
+    The lesions of a segmentation are those of its mask, whatever was clicked. VolumeError if they are all elsewhere.
     """
     if label.kind == "segmentation":
         mask = read_labels(Path(case.mask))
         lesions = component_centres(mask, label_image=says_label_image(Path(case.mask)))
         share = Volume((mask.data != 0).astype(np.float32), mask.grid).resampled(seen.grid)
+        if mask.data.any() and not share.data.any():
+            raise VolumeError(
+                f"{case.mask}: none of its voxels lies in the images of {case.case}. "
+                "Repair its header (sform/qform), or leave the case out."
+            )
         seen = replace(
             seen, target=share.data.astype(np.float16), points_world=np.asarray(lesions.centers_world, np.float64)
         )

@@ -24,8 +24,9 @@ from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
 from napari_lesion_points.core.operating import JudgedCandidates
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Origin, Verdict
 from napari_lesion_points.errors import StudyError
+from napari_lesion_points.workflow.lineage import learned_cases
 from napari_lesion_points.workflow.review import stem_ids
-from napari_lesion_points.workflow.study_report import TOLERANCE_MM, learned_from
+from napari_lesion_points.workflow.study_report import TOLERANCE_MM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,11 +84,12 @@ def gather_evidence(study: Study, card: ModelCard, tolerance_mm: float = TOLERAN
             if point.case in by_case:
                 by_case[point.case].append(point)
     used, waiting, learned, outcomes, missed = [], [], [], [], []
+    taught = learned_cases(study, card)
     for case, candidates in proposed.items():
         done = states[case] is CaseState.DONE
         if not done and not any(c.verdict.decided for c in candidates):
             continue
-        if learned_from(study, card, case):
+        if case in taught:
             learned.append(case)
             continue
         outcome, unfound = judged(candidates, placed[case], done=done, tolerance_mm=tolerance_mm)
