@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import shutil
@@ -126,18 +127,12 @@ class Bench:
 
     def detect(self, network: Network, part: str) -> Detected:
         """Return what a network finds in the cases of "val", "test" or "train"; it is trained first if need be."""
-        path = self.out / "networks" / network.name / f"found-{part}.json"
+        path = self.out / "networks" / network.name / f"found-{part}.json.gz"
         self._asked.add(network.name)
-        if network.parent and not self.model(network.parent).is_dir():
-            self.detect(network.parent, "val")
         if not path.is_file():
-            self._say(network, part)
-            began = time.monotonic()
-            if not self.model(network).is_dir():
-                self._train(network)
-                self._took_s.append(time.monotonic() - began)
+            self._provide(network, part)
             self._predict(network, part, path)
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(gzip.decompress(path.read_bytes()))
 
         def some(kind: str) -> list[CaseDetections]:
             return [self._detections(case, x[kind]) for case, x in found.items() if kind in x]
@@ -153,6 +148,17 @@ class Bench:
     def model(self, network: Network) -> Path:
         """Return the folder of a network's model, which is there when its training is over."""
         return self.out / "networks" / network.name / "model"
+
+    def _provide(self, network: Network, part: str) -> None:
+        """Train a network unless its model is there, and before it the one whose encoder it keeps."""
+        if self.model(network).is_dir():
+            return
+        if network.parent:
+            self._provide(network.parent, part)
+        self._say(network, part)
+        began = time.monotonic()
+        self._train(network)
+        self._took_s.append(time.monotonic() - began)
 
     def _train(self, network: Network) -> None:
         unfinished = self.model(network).with_name("unfinished")
@@ -206,7 +212,7 @@ class Bench:
             if network.dropout:
                 sampled = predict_with_dropout(drawing, seen, card.patch_vox, card.threshold, device, seed=network.seed)
                 found[case]["sampled"] = _rows(seen.grid.to_world(sampled.centers_vox), sampled.existence)
-        atomic_write(path, json.dumps(found))
+        atomic_write(path, gzip.compress(json.dumps(found, separators=(",", ":")).encode(), mtime=0))
 
     def _detections(self, case: str, rows: list[list[float]]) -> CaseDetections:
         table = np.array(rows, float).reshape(-1, 4)
