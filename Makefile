@@ -43,7 +43,7 @@ demo: install
 
 test: lint
 	@tools/system-libraries.sh xvfb
-	@tools/virtual-display.sh $(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@tools/virtual-display.sh $(BIN)/python -m pytest -n 2 --dist loadgroup --max-worker-restart 0 $(ARGS)
 
 bench: install
 	@tools/system-libraries.sh xvfb

@@ -28,10 +28,11 @@ def drawn() -> None:
 def window(root: Path) -> Window:
     """Open a window on a study, and wait until its first case is shown."""
     from napari_lesion_points.ui import staging
-    from napari_lesion_points.ui.app import keep_what_is_loaded, open_window
+    from napari_lesion_points.ui.app import open_window
+    from napari_lesion_points.ui.garbage import collect_between_events
 
     window = open_window(root, reader="benchmark")
-    keep_what_is_loaded()  # as `lesion-points open` does
+    collect_between_events(window.dock)  # as `lesion-points open` does
     staging.resize(window)
     staging.show_case(window)
     idle(1.0)

@@ -272,7 +272,8 @@ class Bench:
     def _read(self, way: str, number: int, store: Path) -> Played:
         """Read the cases of a round in a window, and train."""
         from napari_lesion_points.ui import staging
-        from napari_lesion_points.ui.app import keep_what_is_loaded, open_window
+        from napari_lesion_points.ui.app import open_window
+        from napari_lesion_points.ui.garbage import collect_between_events
 
         cases = self._cases(number)
         for case in cases:
@@ -280,7 +281,7 @@ class Bench:
         lesions = {case: self.lesions(case) for case in cases}
         window = open_window(self.root, store, reader="simulated", case=cases[0])
         try:
-            keep_what_is_loaded()  # as `lesion-points open` does
+            collect_between_events(window.dock)  # as `lesion-points open` does
             staging.resize(window)
             staging.show_case(window)
             hand, reading, training = Hand(window), Heartbeat(), Heartbeat()

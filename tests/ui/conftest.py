@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,14 @@ def _nobodys_preferences(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setattr(settings, "_CFG_PATH", str(tmp_path_factory.mktemp("preferences") / "settings.yaml"))
         settings._clear_plugin_settings_cache()
         yield
+
+
+@pytest.fixture(autouse=True)
+def _garbage_waits_for_the_end_of_a_test() -> Iterator[None]:
+    """Widgets of a test are not destroyed amid the next one, in any thread: napari's fixture collects at the end."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,19 +80,12 @@ def open_study(study: Study, case: str | None = None, review: bool = False) -> N
     """
     import napari
 
+    from napari_lesion_points.ui.garbage import collect_between_events
+
     window = open_window(study, case=case, review=review)
-    keep_what_is_loaded()
+    collect_between_events(window.dock)
     napari.run()
     window.dock.close_session()
-
-
-def keep_what_is_loaded() -> None:
-    """Take all that the program has loaded out of garbage collection, which stops the window while it looks through it.
-
-    That is half a million objects of napari and its libraries, a quarter of a second each time.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def take_pictures(root: Path, out: Path, *, annotated: str, events: Sequence[Event]) -> tuple[Path, ...]:

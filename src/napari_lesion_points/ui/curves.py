@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
 _REDRAW_MS = 500
 
 
+@cache
 def load_matplotlib() -> None:
-    """Load matplotlib and its fonts by drawing something. Meant for a worker, so that the first curve keeps nobody."""
+    """Load matplotlib and its fonts by drawing something. Meant for a worker, so that the first curve keeps nobody.
+
+    Done before there is anything to draw: matplotlib draws in one thread at a time. Its Qt part is left to the thread
+    of the window, which loads it in some milliseconds: classes of Qt are made there only.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg  # noqa: F401
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained")

@@ -145,13 +145,13 @@ class JobControl(QObject):
 
     def _train(self, study: Study, plan: Callable[[], TrainSpec]) -> None:
         self.curve.emit(None)
-        self._controller.workers.start(load_matplotlib)
         self._start("train", _("Training"), partial(self._training, study, plan))
 
     def _training(self, study: Study, plan: Callable[[], TrainSpec], stop: threading.Event) -> Iterator[Event]:
         """Plan a training, which reads all points that it learns from, and run it. Runs in a worker."""
         from napari_lesion_points.workflow.jobs import storing
 
+        load_matplotlib()
         spec = plan()
         yield Started(spec.summary, "")
         yield from storing(study, self.runner(spec, stop, partial(self._preview, study, spec)), spec.out)

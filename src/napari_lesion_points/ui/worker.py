@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, TypeVar
 
 from qtpy.QtCore import QCoreApplication, QEventLoop, QObject, Qt, Signal, Slot
@@ -27,30 +28,23 @@ _THREADS = 6
 
 
 class _Relay(QObject):
-    """Carries results from the pool's threads to the thread that made it.
+    """Carries calls from the pool's threads to the thread that made it.
 
-    Its slots are methods of a QObject and its connections queued: Qt would call anything else in the pool's thread.
+    Its slot is a method of a QObject and its connection queued: Qt would call anything else in the pool's thread. It is
+    made and destroyed in the thread of the window, whose events it takes part in; so there is one for all tasks, which
+    no thread of the pool is ever the last to hold.
     """
 
-    yielded = Signal(object)
-    done = Signal(object)
+    sent = Signal(object, object)
 
-    def __init__(self, on_yielded: Callable[[Any], None], on_done: Callable[[Any], None]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._on_yielded = on_yielded
-        self._on_done = on_done
-        self.yielded.connect(self.take_yielded, Qt.ConnectionType.QueuedConnection)
-        self.done.connect(self.take_done, Qt.ConnectionType.QueuedConnection)
+        self.sent.connect(self.deliver, Qt.ConnectionType.QueuedConnection)
 
-    @Slot(object)
-    def take_yielded(self, value: Any) -> None:
-        """Hand on a value."""
-        self._on_yielded(value)
-
-    @Slot(object)
-    def take_done(self, future: Any) -> None:
-        """Hand on the end."""
-        self._on_done(future)
+    @Slot(object, object)
+    def deliver(self, receive: Callable[[Any], None], value: Any) -> None:
+        """Hand on a value, or an end."""
+        receive(value)
 
 
 class Task:
@@ -64,14 +58,11 @@ class Task:
         yielded: Callable[[Any], None] | None,
         returned: Callable[[Any], object] | None,
         failed: Callable[[str], None] | None,
-        delivered: Callable[[Task], None],
     ) -> None:
         self.stop = threading.Event()
-        self._delivered = delivered
         self._returned = returned
         self._failed = failed
         self._yielded = yielded
-        self._relay = _Relay(self._on_yielded, self._on_done)
         self._future: Future[Any] | None = None
 
     @property
@@ -84,18 +75,14 @@ class Task:
         self.stop.set()
         self._yielded = self._returned = self._failed = None
 
-    def _start(self, pool: ThreadPoolExecutor, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._future = pool.submit(self._work, function, args)
-        self._future.add_done_callback(self._relay.done.emit)
-
-    def _work(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    def _work(self, send: Callable[[Any], None], function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         """Run in the thread: a generator's values are sent one by one."""
         result = function(*args)
         if not inspect.isgenerator(result):
             return result
         try:
             for value in result:
-                self._relay.yielded.emit(value)
+                send(value)
                 if self.stop.is_set() and self._yielded is None:
                     break
         finally:
@@ -107,7 +94,6 @@ class Task:
             self._yielded(value)
 
     def _on_done(self, future: Future[Any]) -> None:
-        self._delivered(self)
         if future.cancelled():
             return
         error = future.exception()
@@ -123,6 +109,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="lesion-points")
+        self._relay = _Relay()
         self._tasks: list[Task] = []
 
     def start(
@@ -144,9 +131,15 @@ class Workers:
         yielded, returned, failed : callable, optional
             Called in the window's thread: with each value, with the result, or with a message for the user.
         """
-        task = Task(yielded, returned, failed, self._tasks.remove)  # held until its end is delivered
-        self._tasks.append(task)
-        task._start(self._pool, function, args)
+        task = Task(yielded, returned, failed)
+        self._tasks.append(task)  # held until its end is delivered
+
+        def ended(future: Future[Any]) -> None:
+            self._tasks.remove(task)
+            task._on_done(future)
+
+        task._future = self._pool.submit(task._work, partial(self._relay.sent.emit, task._on_yielded), function, args)
+        task._future.add_done_callback(partial(self._relay.sent.emit, ended))
         return task
 
     def close(self, timeout_s: float = 10.0) -> None:
@@ -164,8 +157,8 @@ def wait_for(function: Callable[[], _T]) -> _T:
     loop = QEventLoop()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(function)
-        relay = _Relay(lambda __: None, lambda __: loop.quit())
-        future.add_done_callback(relay.done.emit)
+        relay = _Relay()
+        future.add_done_callback(partial(relay.sent.emit, lambda __: loop.quit()))
         loop.exec()
     return future.result()
 
