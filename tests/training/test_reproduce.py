@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -80,7 +81,7 @@ def test_from_nothing_to_tables_and_on(
     ]
     monkeypatch.setattr(sys, "argv", [*arguments, "--steps-per-run", "2", "--seeds", "1"])
     command.main()
-    made = sorted(path.name for path in (out / "networks").iterdir())
+    made = sorted(path.name for path in (out / "networks").iterdir() if path.is_dir())
     assert made == [
         "chance-1-0", "chance-2-0", "dropout-0", "euclidean-0", "heatmap-1.5-0", "masks-2-0",
         "masks-2-from-euclidean-0", "masks-2-from-heatmap-1.5-0", "segmentation-0", "uncertain-2-0",
@@ -105,10 +106,32 @@ def test_from_nothing_to_tables_and_on(
     assert "data:image/svg+xml" in page
     assert "at most 10 networks to go" in capsys.readouterr().out
 
+    def leave(name: str) -> None:
+        """Do without the models, and without what one network found."""
+        shutil.rmtree(out / "networks" / name)
+        for model in (out / "networks").glob("*/model"):
+            shutil.rmtree(model)
+        for written in out.glob("*.csv"):
+            written.unlink()
+
     monkeypatch.setattr(Bench, "_train", lambda *_: pytest.fail("it is there already"))
-    (out / "labels.csv").unlink()
+    leave("uncertain-2-0")
+    sys.argv[sys.argv.index("--only") + 1] = "labels"
     command.main()
+    assert {path.stem for path in out.glob("*.csv")} == {
+        "labels",
+        "matching",
+        "calibration",
+        "uncertainty",
+        "counts",
+        "transfer",
+    }
     assert list(csv.reader((out / "labels.csv").read_text().splitlines())) == table
+    sys.argv[sys.argv.index("2")] = "3"
+    with pytest.raises(
+        SystemExit, match=r"networks of study, 2 steps each, not of study, 3 steps; name another folder"
+    ):
+        command.main()
 
 
 class Sure:

@@ -5,7 +5,9 @@
 
 DIR is a BIDS dataset with lesion masks in derivatives/truth and a column `split` (train, val, test) in
 participants.tsv. --real names a second one, of two or more real patients, --real-masks a pattern of its lesion masks.
-What OUT has is not made again; killed, it goes on with the network that was being trained.
+What OUT has is not made again; killed, it goes on with the network that was being trained. The report has the tables of
+--only and all others for which OUT has what is needed, from as many seeds as it has. What each network found is kept
+in OUT/networks (some kB each) and is enough for that; the models beside it are not read again, but to transfer them.
 """
 
 from __future__ import annotations
@@ -13,16 +15,20 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from napari_lesion_points.store.atomic import atomic_write
-from training.reproduce.catalogue import EXPERIMENTS
+from training.reproduce.catalogue import EXPERIMENTS, Experiment
 from training.reproduce.cohort import Cohort
-from training.reproduce.networks import Bench
+from training.reproduce.networks import Bench, NotTrainedError
 from training.reproduce.real import real_patients
 from training.reproduce.report import write_report
-from training.reproduce.tables import as_csv
+from training.reproduce.tables import Table, as_csv
+
+_SEEDS = 3
 
 
 def main() -> None:
@@ -36,7 +42,7 @@ def main() -> None:
     budget.add_argument(
         "--steps-per-run", type=int, help="instead, for figures that a machine repeats however busy it is"
     )
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=_SEEDS)
     parser.add_argument("--real", type=Path)
     parser.add_argument("--real-masks", default="derivatives/**/*_dseg.nii.gz")
     arguments = parser.parse_args()
@@ -44,24 +50,44 @@ def main() -> None:
     unknown = sorted(set(names) - set(EXPERIMENTS))
     if unknown:
         parser.error(f"no experiment {', '.join(unknown)}; there are {', '.join(EXPERIMENTS)}")
-    some = [EXPERIMENTS[name] for name in names]
-    expected = sum(e.networks(arguments.seeds) for e in some)
+    expected = sum(EXPERIMENTS[name].networks(arguments.seeds) for name in names)
     steps: int | None = arguments.steps_per_run
     minutes = None if steps else arguments.minutes_per_run
     bench = Bench(Cohort(arguments.study.resolve()), arguments.out, expected, minutes=minutes, steps=steps)
-    making = [partial(e.make, bench, range(arguments.seeds)) for e in some]
+    command = f"python -m training.reproduce {shlex.join(sys.argv[1:])}"
+    tables = {name: _of_what_is_there(bench, experiment) for name, experiment in EXPERIMENTS.items()}
+    making = {
+        name: partial(EXPERIMENTS[name].table, bench, arguments.seeds)
+        for name in names
+        if not (there := tables[name]) or there.seeds < arguments.seeds
+    }
     if arguments.real:
         out = arguments.out / "real-patients"
-        making.append(partial(real_patients, arguments.real, arguments.real_masks, out, arguments.minutes_per_run))
-    each = f"{steps} steps" if steps else f"{minutes:g} minutes"
-    command = f"python -m training.reproduce {shlex.join(sys.argv[1:])}"
-    tables = []
-    for make in making:
-        table = make()
-        tables.append(table)
-        atomic_write(arguments.out / f"{table.name}.csv", as_csv(table))
-        print(f"\n{table.title}\n{as_csv(table)}", flush=True)
-        write_report(arguments.out / "report.html", tables, bench.cohort.root.name, each, arguments.seeds, command)
+        making["real"] = partial(real_patients, arguments.real, arguments.real_masks, out, arguments.minutes_per_run)
+    _write(bench, tables.values(), command)
+    for name, make in making.items():
+        tables[name] = make()
+        _write(bench, tables.values(), command)
+
+
+def _of_what_is_there(bench: Bench, experiment: Experiment) -> Table | None:
+    """Make a table without training, from as many seeds as there are, or None."""
+    bench.may_train = False
+    try:
+        for seeds in range(_SEEDS, 0, -1):
+            with suppress(NotTrainedError):
+                return experiment.table(bench, seeds)
+        return None
+    finally:
+        bench.may_train = True
+
+
+def _write(bench: Bench, tables: Iterable[Table | None], command: str) -> None:
+    some = [table for table in tables if table]
+    for table in some:
+        atomic_write(bench.out / f"{table.name}.csv", as_csv(table))
+    write_report(bench.out / "report.html", some, bench.cohort.root.name, bench.each, command)
+    print(f"{bench.out / 'report.html'} has {', '.join(table.name for table in some) or 'nothing yet'}.", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.reproduce import experiments
 from training.reproduce.experiments import annotation_time, jitter, labels, patients, transfer
@@ -19,6 +19,10 @@ class Experiment:
     name: str
     networks: Callable[[int], int]
     make: Callable[[Bench, Sequence[int]], Table]
+
+    def table(self, bench: Bench, seeds: int) -> Table:
+        """Return the table of so many seeds, from 0 on."""
+        return replace(self.make(bench, range(seeds)), seeds=seeds)
 
 
 EXPERIMENTS = {

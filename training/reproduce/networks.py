@@ -102,6 +102,10 @@ class Detected:
     overlap: Overlap
 
 
+class NotTrainedError(Exception):
+    """What a table needs is not there, and is not wanted now."""
+
+
 class Bench:
     """Trains what is missing and reads what is there.
 
@@ -115,19 +119,35 @@ class Bench:
         Budget of each training: one of the two.
     expected : int
         Networks that the experiments will ask for, for the time left.
+
+    Raises
+    ------
+    SystemExit
+        If the folder has networks of another cohort, or of another budget.
     """
 
     def __init__(
         self, cohort: Cohort, out: Path, expected: int, *, minutes: float | None = None, steps: int | None = None
     ) -> None:
         self.cohort, self.out, self.expected, self.minutes, self.steps = cohort, out, expected, minutes, steps
+        self.each = f"{steps} steps" if steps else f"{minutes:g} minutes"
+        self.may_train = True
         self.tolerance_mm = TOLERANCE_VOX * cohort.spacing_mm
         self._asked: set[str] = set()
         self._took_s: list[float] = []
+        self._claim()
 
     def detect(self, network: Network, part: str) -> Detected:
-        """Return what a network finds in the cases of "val", "test" or "train"; it is trained first if need be."""
+        """Return what a network finds in the cases of "val", "test" or "train"; it is trained first if need be.
+
+        Raises
+        ------
+        NotTrainedError
+            If that is not there, and nothing may be trained.
+        """
         path = self.out / "networks" / network.name / f"found-{part}.json.gz"
+        if not path.is_file() and not self.may_train:
+            raise NotTrainedError(path)
         self._asked.add(network.name)
         if not path.is_file():
             self._provide(network, part)
@@ -148,6 +168,19 @@ class Bench:
     def model(self, network: Network) -> Path:
         """Return the folder of a network's model, which is there when its training is over."""
         return self.out / "networks" / network.name / "model"
+
+    def _claim(self) -> None:
+        """Note of which networks the folder is, unless it says so."""
+        path = self.out / "networks" / "all.json"
+        of = {"cohort": self.cohort.root.name, "each": self.each}
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            atomic_write(path, json.dumps(of))
+        elif (there := json.loads(path.read_text(encoding="utf-8"))) != of:
+            raise SystemExit(
+                f"{path.parent} has networks of {there['cohort']}, {there['each']} each, not of {of['cohort']}, "
+                f"{of['each']}; name another folder with --out."
+            )
 
     def _provide(self, network: Network, part: str) -> None:
         """Train a network unless its model is there, and before it the one whose encoder it keeps."""

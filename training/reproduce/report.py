@@ -20,7 +20,7 @@ _COLORS = ("#0072b2", "#d55e00", "#009e73", "#888888")
 _MANY = 30  # points of a line, which are not marked then
 
 
-def write_report(path: Path, tables: Sequence[Table], study: str, budget: str, seeds: int, command: str) -> None:
+def write_report(path: Path, tables: Sequence[Table], study: str, budget: str, command: str) -> None:
     """Write the page; OutputError if that fails."""
     loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent), PackageLoader("napari_lesion_points", "data")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
@@ -29,7 +29,6 @@ def write_report(path: Path, tables: Sequence[Table], study: str, budget: str, s
         figures={table.name: _drawn(table.curves) if table.curves else "" for table in tables},
         study=study,
         budget=budget,
-        seeds=seeds,
         tolerance=f"{TOLERANCE_VOX:g}",
         command=command,
         versions=versions("torch"),

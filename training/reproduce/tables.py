@@ -20,7 +20,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Table:
-    """What an experiment found, as text, and as curves where that says more."""
+    """What an experiment found, as text, and as curves where that says more; `seeds` is 0 where it has none."""
 
     name: str
     title: str
@@ -28,6 +28,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     curves: Curves | None = None
+    seeds: int = 0
 
 
 def spread(values: Iterable[float]) -> str:
