@@ -120,7 +120,6 @@ class ReviewPanel(Section):
         if current is None:
             self.title.setText(_("End of the queue") if state.queue else _("No candidate"))
             self.details.setText(screen.review_text)
-            self.hint.setText("")
         else:
             existence = _("existence {existence:.2f}").format(existence=current.existence)
             verdict = VERDICT_WORDS.get(current.verdict, "")
@@ -129,7 +128,8 @@ class ReviewPanel(Section):
                 position=position(current), entropy=current.entropy, number=state.at + 1, total=len(state.queue)
             )
             self.details.setText(details)
-            self.hint.setText(screen.review_text)
+        self.hint.setText(screen.review_text if current else "")
+        self.hint.setVisible(bool(self.hint.text()))
         for member in (self.accept, self.reject, self.place, self.unsure, self.split, self.merge):
             member.setEnabled(screen.can_judge)
         for kind, member in ((Kind.MOVE, self.place), (Kind.SPLIT, self.split), (Kind.MERGE, self.merge)):
