@@ -167,27 +167,25 @@ class JobControl(QObject):
 
     def predict(self, model: str, cases: tuple[str, ...], device: str) -> None:
         """Predict cases with a model; candidates are stored as they come."""
-        from napari_lesion_points.workflow.jobs import storing
-        from napari_lesion_points.workflow.specs import plan_prediction
-
         study = self._controller.study
         if study is None or self.running or not cases:
             return
-        try:
+
+        def predicting(stop: threading.Event) -> Iterator[Event]:
+            from napari_lesion_points.workflow.jobs import storing
+            from napari_lesion_points.workflow.specs import plan_prediction
+
             heatmaps = study.heatmap_path(cases[0]).parent
             files = [study.files_of(case) for case in cases]
-            spec = plan_prediction(
-                files, model=Path(model), heatmaps=heatmaps, device=device, store=study.store
-            )  # fmt: skip
-        except LesionPointsError as error:
-            self._refuse("predict", str(error))
-            return
+            spec = plan_prediction(files, model=Path(model), heatmaps=heatmaps, device=device, store=study.store)
+            yield from storing(study, self.runner(spec, stop, lambda: None), model)
+
         if len(cases) == 1:
             title = _("Predicting {case}").format(case=cases[0])
         else:
             several = ngettext("Predicting {count} case", "Predicting {count} cases", len(cases))
             title = several.format(count=len(cases))
-        self._start("predict", title, lambda stop: storing(study, self.runner(spec, stop, lambda: None), model))
+        self._start("predict", title, predicting)
 
     def propose(self) -> None:
         """Predict the open case with the chosen model, the study's newest, or the starter, and go on to its review."""
@@ -272,11 +270,6 @@ class JobControl(QObject):
         chosen = self._controller.state.model
         newest = next(iter(_detectors(models)), "")
         self._controller.update(models=models, model=chosen if chosen in paths else newest)
-
-    def _refuse(self, kind: str, why: str) -> None:
-        job = JobState(kind, outcome="failed", reason=why)
-        text = _("{job} cannot start: {why}").format(job=_JOBS[kind], why=why)
-        self._controller.update(job=job, notice=Notice(text, "error"))
 
     def _start(self, kind: str, title: str, events: Callable[[threading.Event], Iterator[Event]]) -> None:
         self._stop = stop = threading.Event()

@@ -30,6 +30,7 @@ class ReadersDesk:
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
         self._approached = ""
+        self._arriving = False  # the view is on its way to that one
         self._fetched = ""  # the point whose case was asked for, once: it may be unreadable
         self._blind = False  # whether the consensus was opened by somebody who reads blind
         controller.changed.connect(self._on_changed)
@@ -190,24 +191,30 @@ class ReadersDesk:
         if screen.state.tab != "Readers" or difference is None:
             return
         point = difference.points[0]
-        if point.id == self._approached:
-            return
         if point.case != screen.state.wanted:
-            if point.id != self._fetched:
+            if point.id not in (self._approached, self._fetched):
                 self._fetched = point.id
                 self._controller.select_case(point.case)
         elif screen.case_ready and not screen.state.loading:
-            self._approached = point.id
+            if point.id == self._approached and (self._arriving or point.id == screen.state.in_view):
+                return
+            self._approached, self._arriving = point.id, True
             QTimer.singleShot(0, self._approach)
 
     def _approach(self) -> None:
+        """Show the place of the difference at hand, when it still is; from now on it can be settled."""
         controller, difference = self._controller, self._controller.screen.difference
-        if controller.closed or difference is None or not controller.screen.can_settle:
+        arriving, self._arriving = self._arriving, False
+        if controller.closed or not arriving or difference is None:
             return
-        controller.jump(difference.points[0].world)
+        point = difference.points[0]
+        if point.id != self._approached or not controller.screen.case_ready or point.case != controller.state.shown:
+            return
+        controller.jump(point.world)
         layer, ids = controller.scene.candidates, {p.id for p in difference.points}
         if layer is not None:
             layer.selected_data = {i for i, p in enumerate(controller.state.candidates) if p.id in ids}
+        controller.update(in_view=point.id)
 
 
 def _compare(study: Study) -> tuple[AgreementRow, ...]:

@@ -149,7 +149,10 @@ def resolve(state: State) -> Screen:
         difference_title=_difference_title(state, at_hand),
         difference_text=_difference_text(state, at_hand),
         settled=sum(difference.settled for difference in state.differences),
-        can_settle=at_hand is not None and ready and at_hand.points[0].case == state.shown,
+        can_settle=at_hand is not None
+        and ready
+        and at_hand.points[0].case == state.shown
+        and at_hand.points[0].id == state.in_view,
         mask_rows=tuple(TrainRow(m.case, _painted_text(m), m.case not in state.unused_masks) for m in state.painted),
         mask_cases=tuple(m.case for m in state.painted if m.case not in state.unused_masks),
         can_learn_masks=any(m.case not in state.unused_masks for m in state.painted) and not state.job.running,
