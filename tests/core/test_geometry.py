@@ -234,3 +234,14 @@ def test_clinical_grids_resample_onto_each_other_as_in_nibabel(shared_data: Path
     ours = volume.resampled(Grid(flair.shape, flair.affine)).data
     # Ours smooths where the target is coarser, so equal up to fine structure: place is what is tested.
     assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("shift_mm", [1e-13, -1e-13])
+def test_the_last_bits_of_an_affine_leave_background_at_zero(shift_mm: float) -> None:
+    data = np.zeros((8, 8, 8), np.float32)
+    data[3:6, 3:6, 3:6] = 100
+    affine = np.eye(4)
+    affine[:3, 3] = shift_mm
+    expected = Volume(data, Grid(data.shape, np.eye(4))).resampled(Grid((15, 15, 15), np.diag([0.5, 0.5, 0.5, 1.0])))
+    found = Volume(data, Grid(data.shape, affine)).resampled(expected.grid)
+    assert_array_equal(found.data != 0, expected.data != 0)

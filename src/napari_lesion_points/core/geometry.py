@@ -204,7 +204,8 @@ class Volume:
         """
         if self.grid.same_as(grid):
             return Volume(self.data, grid)
-        matrix = self.grid.inverse @ grid.affine
+        # Rounded, so that no last bit makes an exact 0 beside a masked image something else: 0 is background there.
+        matrix = (self.grid.inverse @ grid.affine).round(9)
         data: NDArray[np.generic] = self.data
         if order > 0:
             data = np.asarray(data, dtype=np.float32)
