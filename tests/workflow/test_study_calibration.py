@@ -23,7 +23,7 @@ from napari_lesion_points.workflow import calibrations
 from napari_lesion_points.workflow.calibrations import calibrated_models, calibration_path, read_calibration
 from napari_lesion_points.workflow.jobs import storing
 from napari_lesion_points.workflow.models import ModelCard, describe_model
-from napari_lesion_points.workflow.regrouping import split_change
+from napari_lesion_points.workflow.regrouping import merge_change, split_change
 from napari_lesion_points.workflow.review import verdict_change
 from napari_lesion_points.workflow.specs import plan_prediction
 from napari_lesion_points.workflow.study_calibration import (
@@ -139,6 +139,25 @@ def test_the_unsure_stay_unknown_and_both_places_of_a_split_are_found(study: Stu
     evidence = gather_evidence(study, card)
     assert_allclose(evidence.candidates.outcome, [1, math.nan])
     assert evidence.candidates.missed.tolist() == [0]
+
+
+def test_of_merged_candidates_one_is_the_lesion(study: Study, card: ModelCard) -> None:
+    found = propose(study, card, "01", [0.9, 0.5, 0.3])
+    say(study, found[2], Verdict.ACCEPTED)
+    study.apply(merge_change(study, found[1], found[0]))
+    assert gather_evidence(study, card).candidates.outcome.tolist() == [0, 1, 1]
+    study.set_state("01", CaseState.DONE)
+    evidence = gather_evidence(study, card)
+    assert (evidence.candidates.outcome.tolist(), evidence.candidates.missed.tolist()) == ([0, 1, 1], [0])
+
+
+def test_a_candidate_merged_with_a_clicked_point_is_that_lesion(study: Study, card: ModelCard) -> None:
+    found = propose(study, card, "01", [0.9, 0.5])
+    study.apply(Change.adding(LesionPoint("sub-01", (4, 0, 0))))
+    study.apply(merge_change(study, found[0], *study.annotations("sub-01")))
+    study.set_state("01", CaseState.DONE)
+    evidence = gather_evidence(study, card)
+    assert (evidence.candidates.outcome.tolist(), evidence.candidates.missed.tolist()) == ([1, 0], [0])
 
 
 def test_cases_that_the_model_knows_and_other_models_do_not_count(

@@ -2,7 +2,9 @@
 
 Which candidates take part, so that those judged are like the others of the same existence:
 
-* accepted and moved candidates are lesions (split and merged ones are moved), rejected ones are none, in whatever case;
+* accepted and moved candidates are lesions (split ones are moved), rejected ones are none, in whatever case;
+* where several of them stand for one lesion, merged ones above all, only one is that lesion, the others are none: their
+  existence adds up to the number of lesions, and an evaluation matches one to one, too;
 * of an unsure one, the reader has said that it is unknown, in whatever case;
 * in a case that is *done*, a candidate without a verdict is a lesion if a point lies there (matched one to one within
   the tolerance), else none: whoever sets a case to done says so;
@@ -118,15 +120,15 @@ def judged(
     Outcomes are (N,) float: 1 a lesion, 0 none, NaN unknown; None when the case has to wait (see the module).
     """
     outcome = np.array([_OUTCOMES.get(c.verdict, np.nan) for c in candidates])
-    confirmed = [c for c in candidates if c.verdict in (Verdict.ACCEPTED, Verdict.MOVED)]
-    stems = {name for c in confirmed for name in stem_ids(c)}
-    placed = {a.id for a in annotations}
+    confirmed, placed = np.flatnonzero(outcome == 1.0), {a.id for a in annotations}
+    stems = {name for i in confirmed for name in stem_ids(candidates[i])}
     rest = [a for a in annotations if a.id not in stems]
-    joined = [c for c in confirmed if not placed.intersection(stem_ids(c))]  # a point was there already
-    taken = {int(k) for k in _pairs(joined, rest, tolerance_mm)[:, 1]}
-    rest = [a for k, a in enumerate(rest) if k not in taken]
+    joined = np.array([i for i in confirmed if not placed.intersection(stem_ids(candidates[i]))], dtype=int)
+    pairs = _pairs([candidates[i] for i in joined], rest, tolerance_mm)  # a point was there already
+    outcome[np.delete(joined, pairs[:, 0])] = 0.0  # or another candidate is that lesion
+    rest = [a for k, a in enumerate(rest) if k not in pairs[:, 1]]
     asked = np.flatnonzero([c.verdict is Verdict.NONE for c in candidates])
-    pairs = _pairs([candidates[int(i)] for i in asked], rest, tolerance_mm if done else SAME_LESION_MM)
+    pairs = _pairs([candidates[i] for i in asked], rest, tolerance_mm if done else SAME_LESION_MM)
     if done:
         outcome[asked] = 0.0
     elif any(rest[int(k)].origin is not Origin.MODEL for k in pairs[:, 1]):
