@@ -286,6 +286,7 @@ def follow() -> Figures:
         dock, controller = window.dock, window.dock.controller
         props.annotate(window)
         dock.show_tab("Train")
+        staging.wait(lambda: not dock.jobs.listing, props.TIMEOUT_S, "the list of models")
         dock.train.unit.setCurrentIndex(dock.train.unit.findData("epochs"))
         dock.train.budget.setValue(EPOCHS)
         dock.train.start.click()

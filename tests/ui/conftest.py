@@ -134,6 +134,11 @@ class Hand:
         self.until(lambda: self.controller.screen.case_ready and not self.controller.state.loading)
         self.qtbot.wait(50)
 
+    def show_tab(self, name: str) -> None:
+        """Bring a tab to the front; what it lists is there."""
+        self.dock.show_tab(name)
+        self.until(lambda: not self.dock.jobs.listing)
+
     @property
     def stored(self) -> list[tuple[float, float, float]]:
         """Points of the case on screen as the database has them."""

@@ -54,7 +54,7 @@ def judged(reading: Any) -> Any:
             changes.append(verdict_change(study, c, Verdict.ACCEPTED if lesion else Verdict.REJECTED))
     study.apply(*changes)
     reading.controller.refresh()
-    reading.dock.show_tab("Predict")
+    reading.show_tab("Predict")
     return reading
 
 
@@ -117,7 +117,7 @@ def test_the_operating_threshold_reaches_the_review(judged: Any) -> None:
     judged.controller.set_threshold(0.2)
     judged.dock.show_tab("Review")
     assert min(p.existence for p in judged.controller.state.queue) < 0.4
-    judged.dock.show_tab("Predict")
+    judged.show_tab("Predict")
     judged.dock.predict.operating.click()
     judged.dock.show_tab("Review")
     assert judged.controller.state.threshold == 0.4
@@ -165,7 +165,7 @@ def test_nothing_is_decided_while_a_prediction_runs(judged: Any) -> None:
 
 
 def test_without_verdicts_it_says_what_it_needs(reading: Any) -> None:
-    reading.dock.show_tab("Predict")
+    reading.show_tab("Predict")
     part = reading.dock.predict.calibration
     part.fold.click()
     reading.until(lambda: "Needs 20" in part.words.text())

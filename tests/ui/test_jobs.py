@@ -25,7 +25,7 @@ from napari_lesion_points.core.events import (
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.records import SHARED, CaseState, LesionPoint, Origin
 from napari_lesion_points.store.volumes import write_volume
-from napari_lesion_points.workflow.models import describe_model
+from napari_lesion_points.workflow.models import ModelCard, describe_model
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec
 
 from .conftest import AFFINE
@@ -52,7 +52,7 @@ def run_training(hand: Any, runner: Any) -> list[Any]:
         yield from runner(spec, stop)
 
     hand.dock.jobs.runner = noting
-    hand.dock.show_tab("Train")
+    hand.show_tab("Train")
     hand.until(lambda: hand.dock.train.init.count() > 1)  # the models are there
     hand.dock.train.init.setCurrentIndex(0)  # from scratch
     hand.dock.train.start.click()
@@ -70,7 +70,7 @@ def steps(spec: TrainSpec, stop: threading.Event) -> Iterator[Event]:
 
 def test_training_uses_exactly_the_checked_cases_and_shows_its_course(annotated: Any) -> None:
     panel = annotated.dock.train
-    annotated.dock.show_tab("Train")
+    annotated.show_tab("Train")
     assert [panel.table.item(r, 0).text() for r in range(panel.table.rowCount())] == ["sub-01", "sub-02"]
     assert panel.summary.text().startswith("2 cases, 2 points (1 without lesions). 1 in progress: ")
     specs = run_training(annotated, steps)
@@ -100,7 +100,7 @@ def test_each_training_has_a_folder_of_its_own_and_a_refused_one_leaves_none(ann
 
 def test_a_training_begins_with_the_starter_unless_told_otherwise(annotated: Any) -> None:
     panel = annotated.dock.train
-    annotated.dock.show_tab("Train")
+    annotated.show_tab("Train")
     annotated.until(lambda: panel.init.count() > 1)
     assert panel.init.currentText().startswith("starter")
     assert (panel.start.text(), panel.sigma.value(), panel.sigma.isEnabled()) == ("Fine-tune", 1.5, False)
@@ -118,7 +118,7 @@ def test_models_are_listed_again_for_another_study_and_a_choice_ends_with_it(
     annotated: Any, dataset: Path, tmp_path: Path
 ) -> None:
     panel, starter = annotated.dock.train, describe_model(Path("starter"))
-    annotated.dock.show_tab("Train")
+    annotated.show_tab("Train")
     annotated.until(lambda: panel.init.currentText().startswith("starter"))
     blind = annotated.dock.cases.blind
     blind.click()
@@ -131,10 +131,11 @@ def test_models_are_listed_again_for_another_study_and_a_choice_ends_with_it(
     annotated.until(lambda: annotated.controller.state.reading == SHARED and annotated.controller.screen.case_ready)
     assert panel.init.currentText() == "From scratch"  # the same study: the choice stays
     assert panel.start.text() == "Start training"
-    annotated.dock.show_tab("Predict")
+    annotated.show_tab("Predict")
     annotated.open(dataset, tmp_path / "elsewhere", "sub-01")
+    annotated.until(lambda: not annotated.dock.jobs.listing)
     assert annotated.dock.predict.model.currentText().startswith("starter")
-    annotated.dock.show_tab("Train")
+    annotated.show_tab("Train")
     assert panel.init.currentText().startswith("starter")
     assert panel.start.text() == "Fine-tune"
 
@@ -146,8 +147,34 @@ def test_models_are_listed_again_for_another_study_and_a_choice_ends_with_it(
     assert panel.init.currentText().startswith("newer")  # what was chosen is gone
 
 
+def test_models_are_looked_for_beside_the_window_and_the_last_look_counts(
+    annotated: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, starter = annotated.dock.jobs, describe_model(Path("starter"))
+    early, late = (replace(starter, path=Path(name)) for name in ("early", "late"))
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def slow(_: Any) -> tuple[tuple[ModelCard, ...], str]:
+        begun.set()
+        go_on.wait(20)
+        return (early,), ""
+
+    monkeypatch.setattr("napari_lesion_points.ui.jobs._models_of", slow)
+    jobs.list_models(lambda: order.append("first"))
+    annotated.until(begun.is_set)
+    monkeypatch.setattr("napari_lesion_points.ui.jobs._models_of", lambda _: ((late,), "damaged"))
+    jobs.list_models(lambda: order.append("second"))
+    annotated.until(lambda: not jobs.listing)
+    assert order == ["first", "second"]
+    go_on.set()
+    annotated.qtbot.wait(200)
+    state = annotated.controller.state
+    assert (state.models, state.model, state.notice.text) == ((late,), "late", "damaged")
+
+
 def test_an_unchecked_case_is_not_used(annotated: Any) -> None:
-    annotated.dock.show_tab("Train")
+    annotated.show_tab("Train")
     annotated.dock.train.table.item(1, 0).setCheckState(Qt.CheckState.Unchecked)
     unfinished = "1 in progress: “Done” will say that the rest of it is healthy."
     assert annotated.dock.train.summary.text() == f"1 case, 2 points. {unfinished}"
@@ -243,7 +270,7 @@ def test_a_prediction_is_stored_and_shown(annotated: Any, monkeypatch: pytest.Mo
         ),
     )
     annotated.dock.jobs.runner = predicting(grid)
-    annotated.dock.show_tab("Predict")
+    annotated.show_tab("Predict")
     annotated.controller.update(model="m")
     before = annotated.controller.study.annotations()
     annotated.dock.predict.all_cases.click()
@@ -274,7 +301,7 @@ def test_after_a_training_the_open_case_shows_its_new_candidates(annotated: Any)
         yield Finished("returned", "done", spec.out)
 
     annotated.dock.jobs.runner = training
-    annotated.dock.show_tab("Train")
+    annotated.show_tab("Train")
     annotated.dock.train.start.click()
     annotated.until(lambda: bool(previews))
     annotated.controller.select_case("sub-03")
@@ -292,7 +319,7 @@ def test_after_a_training_the_open_case_shows_its_new_candidates(annotated: Any)
 
 
 def test_before_there_is_a_model_of_ones_own_the_starter_is_chosen(annotated: Any) -> None:
-    annotated.dock.show_tab("Predict")
+    annotated.show_tab("Predict")
     assert annotated.dock.predict.model.currentText().startswith("starter")
     assert annotated.dock.predict.all_cases.isEnabled()
     assert "any of FLAIR" in annotated.dock.predict.details.text()
@@ -350,7 +377,7 @@ def test_a_job_can_follow_at_once(annotated: Any) -> None:
         time.sleep(0.2)
 
     annotated.dock.jobs.runner = quick
-    annotated.dock.show_tab("Train")
+    annotated.show_tab("Train")
 
     def again(screen: Any) -> None:
         if screen.state.job.outcome and len(outcomes) < 3:

@@ -36,7 +36,7 @@ def voxels(path: Path) -> np.ndarray:
 @pytest.fixture
 def painter(reading: Any) -> Any:
     """The hand with the brush, one voxel wide."""
-    reading.dock.show_tab("Segment")
+    reading.show_tab("Segment")
     reading.until(lambda: reading.dock.painting.ready)
     reading.dock.segment.tools["paint"].click()
     reading.dock.segment.brush.setValue(1)

@@ -209,7 +209,7 @@ def test_the_list_opens_by_key_and_closes_with_the_tab(reviewing: Any) -> None:
     assert reviewing.dock.review.listing.isChecked()
     assert cells(reviewing, "Existence") == ["0.95", "0.55", "0.40", "0.20"]
     assert selected(reviewing) == "b"
-    reviewing.dock.show_tab("Predict")
+    reviewing.show_tab("Predict")
     assert not drawer.visible
     reviewing.dock.show_tab("Review")
     assert drawer.visible

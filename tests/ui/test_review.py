@@ -192,7 +192,7 @@ def test_what_was_skipped_is_not_called_reviewed(reviewing: Any) -> None:
 
 
 def test_review_keys_mean_nothing_in_other_tabs(reviewing: Any) -> None:
-    reviewing.dock.show_tab("Predict")
+    reviewing.show_tab("Predict")
     reviewing.key(Qt.Key.Key_R)
     reviewing.key(Qt.Key.Key_A)
     assert set(verdicts(reviewing).values()) == {Verdict.NONE}
@@ -223,7 +223,7 @@ def test_a_thousand_candidates_are_filtered_without_delay(reading: Any, rng: np.
     ]
     reading.controller.study.add_candidates("sub-01", many, "model", 2.0)
     reading.controller.refresh()
-    reading.dock.show_tab("Predict")
+    reading.show_tab("Predict")
     reading.qtbot.wait(50)
     started = time.perf_counter()
     for value in (20, 40, 60, 80):
@@ -244,7 +244,7 @@ def test_the_queue_of_this_case_follows_the_case(reviewing: Any) -> None:
     reviewing.controller.select_case("sub-02")
     reviewing.qtbot.waitUntil(lambda: reviewing.controller.screen.can_judge, timeout=10_000)
     assert current(reviewing) == "d"
-    reviewing.dock.show_tab("Predict")
+    reviewing.show_tab("Predict")
     reviewing.controller.select_case("sub-01")
     reviewing.dock.show_tab("Review")
     reviewing.qtbot.waitUntil(lambda: reviewing.controller.screen.can_judge, timeout=10_000)
@@ -268,10 +268,10 @@ def test_the_queue_follows_a_new_prediction(reviewing: Any) -> None:
 
 def test_a_stale_queue_is_made_again_when_the_tab_is_entered(reviewing: Any) -> None:
     reviewing.key(Qt.Key.Key_A)
-    reviewing.dock.show_tab("Predict")
+    reviewing.show_tab("Predict")
     reviewing.dock.show_tab("Review")
     assert current(reviewing) == "c"  # still valid, so the place in it is kept
-    reviewing.dock.show_tab("Predict")
+    reviewing.show_tab("Predict")
     reviewing.controller.study.add_candidates("sub-01", [candidate("sub-01", "n", (20, 20, 4), 0.6)], "model", 2.0)
     reviewing.dock.show_tab("Review")
     assert [p.id for p in reviewing.controller.state.queue] == ["n"]
@@ -351,13 +351,13 @@ def test_a_key_that_is_held_judges_once(reviewing: Any) -> None:
 
 
 def test_the_queue_follows_the_slider_of_the_predict_tab(reviewing: Any) -> None:
-    reviewing.dock.show_tab("Predict")
+    reviewing.show_tab("Predict")
     reviewing.dock.predict.existence.slider.setValue(50)
     reviewing.dock.show_tab("Review")
     assert [p.id for p in reviewing.controller.state.queue] == ["b", "a"]
     reviewing.dock.review.all_cases.click()
     reviewing.until(lambda: not reviewing.dock.desk.reading)
-    reviewing.dock.show_tab("Predict")
+    reviewing.show_tab("Predict")
     reviewing.dock.predict.existence.slider.setValue(40)
     reviewing.dock.show_tab("Review")
     reviewing.until(lambda: not reviewing.dock.desk.reading)

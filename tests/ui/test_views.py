@@ -329,7 +329,7 @@ def test_the_slider_of_the_heatmap_follows_the_key(viewing: Any) -> None:
     shown, slider = viewing.controller.shown, viewing.dock.predict.opacity
     viewing.controller._replace_heatmap(shown, Heatmap(Volume(np.ones(shown.grid.shape, np.float32), shown.grid), 1.0))
     viewing.key(Qt.Key.Key_F)
-    viewing.dock.show_tab("Predict")
+    viewing.show_tab("Predict")
     assert slider.value() == 50
     viewing.key(Qt.Key.Key_F)
     assert slider.value() == 25

@@ -132,14 +132,15 @@ class CalibrationDesk(QObject):
         if study is None:
             return
 
-        def done(__: object) -> None:
-            if self._controller.closed or self._controller.study is not study:
-                return  # it is kept; another study shows nothing of it
-            self._jobs.list_models()
+        def show() -> None:
             self._controller.refresh()
             self._review.rebuild()
             self._controller.say(f"{text} {_LATER_TOO}")
             self.assess()
+
+        def done(__: object) -> None:
+            if not self._controller.closed and self._controller.study is study:  # else it is kept, and not shown
+                self._jobs.list_models(show)
 
         def failed(why: str) -> None:
             self._controller.say(why, "error")

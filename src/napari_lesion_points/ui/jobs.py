@@ -92,6 +92,8 @@ class JobControl(QObject):
         self._stop = threading.Event()
         self._finished = False
         self._proposed_for = ""
+        self._listing: Task | None = None
+        self._after_listing: list[Callable[[], None]] = []
 
     def train(
         self,
@@ -189,9 +191,14 @@ class JobControl(QObject):
 
     def propose(self) -> None:
         """Predict the open case with the chosen model, the study's newest, or the starter, and go on to its review."""
-        self.list_models()
-        self._proposed_for = self._controller.state.shown
-        self.predict(self._controller.state.model, (self._proposed_for,), "auto")
+        case = self._controller.state.shown
+
+        def predict() -> None:
+            if not self.running:
+                self._proposed_for = case
+                self.predict(self._controller.state.model, (case,), "auto")
+
+        self.list_models(predict)
 
     def export(self, folder: Path, formats: tuple[ExportFormat, ...]) -> None:
         """Write the study's points in some formats."""
@@ -253,23 +260,44 @@ class JobControl(QObject):
             ),
         )  # fmt: skip
 
-    def list_models(self) -> None:
-        """Look for the study's models; keep the choice, or take the newest."""
-        from napari_lesion_points.workflow.calibrations import calibrated_models
-        from napari_lesion_points.workflow.models import list_models
-
+    def list_models(self, then: Callable[[], None] | None = None) -> None:
+        """Look for the study's models in a worker; keep the choice, or take the newest. Then go on with `then`."""
         study = self._controller.study
         if study is None:
             return
-        try:
-            models = calibrated_models(study, list_models(study.models_dir))
-        except LesionPointsError as error:
-            models = list_models(study.models_dir)
-            self._controller.say(str(error), "error")
+        if self._listing:
+            self._listing.forget()  # it may have looked too early
+        if then:
+            self._after_listing.append(then)
+        self._listing = self._controller.workers.start(
+            _models_of,
+            study,
+            returned=lambda found: self._listed(study, *found),
+            failed=lambda why: self._listed(study, self._controller.state.models, why),
+        )
+
+    @property
+    def listing(self) -> bool:
+        """Whether the models are being looked for."""
+        return self._listing is not None
+
+    def _listed(self, study: Study, models: tuple[ModelCard, ...], why: str) -> None:
+        self._listing = None
+        after, self._after_listing = self._after_listing, []
+        if self._controller.study is not study:
+            return
+        if why:
+            self._controller.say(why, "error")
         paths = [str(card.path) for card in models]
         chosen = self._controller.state.model
         newest = next(iter(_detectors(models)), "")
         self._controller.update(models=models, model=chosen if chosen in paths else newest)
+        for go_on in after:
+            go_on()
+
+    def _choose(self, model: str) -> None:
+        if model in _detectors(self._controller.state.models):
+            self._controller.update(model=model)
 
     def _start(self, kind: str, title: str, events: Callable[[threading.Event], Iterator[Event]]) -> None:
         self._stop = stop = threading.Event()
@@ -336,9 +364,7 @@ class JobControl(QObject):
         self._finished = True
         self._controller.update(job=job.finished(event))
         if job.kind == "train":
-            self.list_models()
-            if event.result in _detectors(self._controller.state.models):
-                self._controller.update(model=event.result)
+            self.list_models(partial(self._choose, event.result))
         self._controller.show_stored(_end(job, event), _LEVELS[event.outcome])
         wanted, self._proposed_for = self._proposed_for, ""
         if job.kind == "predict" and event.outcome == "returned" and wanted == self._controller.state.shown:
@@ -380,6 +406,18 @@ def _new_model(folder: Path, kind: str) -> Iterator[Path]:
     except LesionPointsError:
         out.rmdir()
         raise
+
+
+def _models_of(study: Study) -> tuple[tuple[ModelCard, ...], str]:
+    """Return the models as they count in the study, or as they are and why. Runs in a worker."""
+    from napari_lesion_points.workflow.calibrations import calibrated_models
+    from napari_lesion_points.workflow.models import list_models
+
+    models = list_models(study.models_dir)
+    try:
+        return calibrated_models(study, models), ""
+    except LesionPointsError as error:
+        return models, str(error)
 
 
 def _detectors(models: Sequence[ModelCard]) -> list[str]:

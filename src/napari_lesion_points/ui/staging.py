@@ -105,7 +105,7 @@ def train_stage(
     """
     dock, controller = window.dock, window.dock.controller
     dock.show_tab("Train")
-    wait(lambda: bool(controller.state.models), 60, "the list of models")
+    wait(lambda: not dock.jobs.listing, 60, "the list of models")
     path = next((str(card.path) for card in controller.state.models if card.name == init), "")
     dock.train.unit.setCurrentIndex(dock.train.unit.findData("min"))
     dock.train.budget.setValue(minutes)
@@ -145,6 +145,7 @@ def predict_stage(window: Window, cases: Iterable[str] = (), model: str = "", de
     dock.show_tab("Predict")
     controller = dock.controller
     names = tuple(cases) or tuple(summary.case for summary in controller.state.cases)
+    wait(lambda: not dock.jobs.listing, 60, "the list of models")
     dock.jobs.predict(model or controller.state.model, names, device)
     wait(lambda: not controller.state.job.running, 120.0 * len(names) + 600, "the prediction")
     settle()
@@ -170,7 +171,7 @@ def segment_stage(window: Window, case: str = "") -> JobState:
     dock, controller = window.dock, window.dock.controller
     show_case(window, case)
     dock.show_tab("Segment")
-    wait(lambda: dock.painting.ready, _READ_TIMEOUT_S, "the painted mask")
+    wait(lambda: dock.painting.ready and not dock.jobs.listing, _READ_TIMEOUT_S, "the painted mask and the models")
     if controller.screen.can_segment:
         dock.segment.segment.click()
         wait(lambda: not controller.state.job.running, 600.0, "the segmentation")

@@ -120,15 +120,17 @@ def judged(
     Outcomes are (N,) float: 1 a lesion, 0 none, NaN unknown; None when the case has to wait (see the module).
     """
     outcome = np.array([_OUTCOMES.get(c.verdict, np.nan) for c in candidates])
-    confirmed, placed = np.flatnonzero(outcome == 1.0), {a.id for a in annotations}
-    stems = {name for i in confirmed for name in stem_ids(candidates[i])}
+    placed = {a.id for a in annotations}
+    own = [set(stem_ids(c)) for c in candidates]
+    confirmed = [i for i, value in enumerate(outcome) if value == 1.0]
+    stems = set().union(*(own[i] for i in confirmed))
     rest = [a for a in annotations if a.id not in stems]
-    joined = np.array([i for i in confirmed if not placed.intersection(stem_ids(candidates[i]))], dtype=int)
+    joined = [i for i in confirmed if not own[i] & placed]
     pairs = _pairs([candidates[i] for i in joined], rest, tolerance_mm)  # a point was there already
-    outcome[np.delete(joined, pairs[:, 0])] = 0.0  # or another candidate is that lesion
+    outcome[np.delete(np.array(joined, dtype=np.intp), pairs[:, 0])] = 0.0  # or another candidate is that lesion
     rest = [a for k, a in enumerate(rest) if k not in pairs[:, 1]]
     asked = np.flatnonzero([c.verdict is Verdict.NONE for c in candidates])
-    pairs = _pairs([candidates[i] for i in asked], rest, tolerance_mm if done else SAME_LESION_MM)
+    pairs = _pairs([candidates[int(i)] for i in asked], rest, tolerance_mm if done else SAME_LESION_MM)
     if done:
         outcome[asked] = 0.0
     elif any(rest[int(k)].origin is not Origin.MODEL for k in pairs[:, 1]):
