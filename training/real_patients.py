@@ -55,6 +55,7 @@ TOLERANCE_MM = 6.0
 CONFLUENT_MM3 = 500.0
 CLICKS = "5,10,20,all"  # all: until the patient is done
 SCRATCH = "all"
+LOG = "results.jsonl"
 SIZES_MM3 = ((3, 10), (11, 50), (51, 500), (501, 10**9))
 
 
@@ -100,7 +101,7 @@ def main() -> None:
         inits = (arguments.model, "") if wanted in from_scratch else (arguments.model,)
         for first, second in permutations(bench.patients, 2):
             bench.learn(first, None if wanted == "all" else int(wanted), second, inits)
-    draw(bench.results(), arguments.out / "clicks.png")
+    draw(read_results(bench.log), arguments.out / "clicks.png")
 
 
 class Bench:
@@ -109,16 +110,13 @@ class Bench:
     def __init__(self, study: Path, masks: str, out: Path, model: str, minutes: float) -> None:
         self.files = {f.case: f for f in find_cases(study)}
         self.patients = tuple(self.files)
-        self.masks = {c: next(read_labels(p) for p in sorted(study.glob(masks)) if c in p.name) for c in self.patients}
+        self.masks = {
+            c: next(read_labels(p) for p in sorted(study.glob(masks)) if p.name.startswith(f"{c}_"))
+            for c in self.patients
+        }
         self.study, self.out, self.model, self.minutes = study, out, model, minutes
         out.mkdir(parents=True, exist_ok=True)
-        self.log = out / "results.jsonl"
-
-    def results(self) -> list[Result]:
-        """Return what is there."""
-        if not self.log.exists():
-            return []
-        return [Result(**json.loads(line)) for line in self.log.read_text(encoding="utf-8").splitlines()]
+        self.log = out / LOG
 
     def test_untouched(self, patient: str) -> None:
         """Test the model on a patient, without any click."""
@@ -148,7 +146,7 @@ class Bench:
 
     def _has(self, tested_on: str, trained_on: str, init: str, wanted: int | None) -> bool:
         key = tested_on, trained_on, init, wanted
-        return any((r.tested_on, r.trained_on, r.init, r.wanted) == key for r in self.results())
+        return any((r.tested_on, r.trained_on, r.init, r.wanted) == key for r in read_results(self.log))
 
     def _test(self, model: Path, patient: str, trained_on: str, init: str, wanted: int | None, clicks: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -188,7 +186,7 @@ class Bench:
     def _figures(self, case: str, candidates: list[LesionPoint], threshold: float) -> dict[str, Any]:
         mask = self.masks[case]
         found = component_centres(mask)
-        mm3 = found.sizes * float(np.prod(mask.grid.spacing))
+        mm3 = (found.sizes * float(np.prod(mask.grid.spacing))).round()
         truth = np.asarray(found.centers_world, float)
         places = np.array([c.world for c in candidates]).reshape(-1, 3)
         existence = np.array([c.existence for c in candidates])
@@ -224,6 +222,12 @@ class Bench:
         near = ndimage.distance_transform_edt(~confluent, sampling=mask.grid.spacing) <= 2
         at = np.clip(mask.grid.to_voxel(places).round().astype(int), 0, np.array(mask.grid.shape) - 1)
         return np.asarray(near[tuple(at.T)])
+
+
+def read_results(log: Path) -> list[Result]:
+    """Return the results in a file, none if it is not there."""
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return [Result(**json.loads(line)) for line in lines]
 
 
 def draw(results: list[Result], path: Path) -> None:

@@ -176,11 +176,18 @@ def test_ratios_of_nothing(counts: tuple[int, int, int], precision: float, recal
     assert (figures.precision, figures.recall, figures.f1) == (precision, recall, f1)
 
 
-def test_outcomes_take_the_nearest_of_rivals() -> None:
+def test_outcomes_take_the_stronger_of_rivals() -> None:
     case = CaseDetections("a", np.array([[0.0, 0, 5], [0, 0, 1]]), np.array([0.9, 0.2]), np.zeros((1, 3)))
     existence, is_true = pooled_outcomes([case, case], TOLERANCE_MM)
     assert existence.tolist() == [0.9, 0.2] * 2
-    assert is_true.tolist() == [False, True] * 2
+    assert is_true.tolist() == [True, False] * 2
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_outcomes_above_any_threshold_are_what_is_found_there(seed: int, threshold: float) -> None:
+    cases = random_cases(seed)
+    existence, is_true = pooled_outcomes(cases, TOLERANCE_MM)
+    assert is_true[existence >= threshold].sum() == figures_at(cases, threshold, TOLERANCE_MM).tp
 
 
 @pytest.mark.parametrize("existence", [[0.5], [0.5, np.nan], [0.5, 1.2], [-0.1, 0.5]])

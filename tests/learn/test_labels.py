@@ -19,7 +19,7 @@ from napari_lesion_points.core.heatmap import draw_gaussians
 from napari_lesion_points.core.preparation import NetworkInput
 from napari_lesion_points.learn.augment import AugmentSettings
 from napari_lesion_points.learn.devices import Device
-from napari_lesion_points.learn.labels import KINDS, Label, find
+from napari_lesion_points.learn.labels import KINDS, Found, Label, choose_components, find
 from napari_lesion_points.learn.network import UNet, UNetConfig
 from napari_lesion_points.learn.patches import PatchSampler, PatchSettings
 from napari_lesion_points.learn.recipes import RECIPES
@@ -52,6 +52,19 @@ def test_components_are_found_by_18_neighbours_by_falling_score() -> None:
     centre = detect_components(values, 0.58, at_maximum=False).centers_vox[1]
     assert_allclose(centre, [2.25, 2.25, 3.25])
     assert not len(detect_components(values, 0.95, at_maximum=True).score)
+
+
+def test_a_lesion_that_is_drawn_as_it_should_be_has_a_score_of_one(make_case: MakeCase) -> None:
+    case = make_case(1)
+    drawn = draw_gaussians(case.foreground.shape, case.grid.to_voxel(case.points_world).round(), 1.5)
+    found = find(Label("heatmap", components=True), drawn.astype(np.float32), case, 1.5)
+    assert isinstance(found, Found)
+    assert max(found.by_threshold) < 0.5  # half of the most that can be drawn: above, there are no lesions
+    for detected in found.by_threshold.values():
+        assert_allclose(detected.existence, 1.0, rtol=0.01)
+    threshold, figures, detected = choose_components([found], 6.0)
+    assert detected == [found.by_threshold[threshold]]
+    assert (figures.tp, figures.fp) == (2, 0)  # two of the three points lie close together
 
 
 def test_the_names_are_those_that_models_know() -> None:

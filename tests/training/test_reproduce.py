@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from napari_lesion_points.core.metrics import CaseDetections
+from napari_lesion_points.core.metrics import CaseDetections, pooled_outcomes
 from napari_lesion_points.core.overlap import Overlap
 from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.workflow.models import STARTER
@@ -99,7 +99,7 @@ def test_from_nothing_to_tables_and_on(
     }
     assert [row[0] for row in table_of["matching"]] == ["seed", "0"]
     assert [row[0].split(":")[0] for row in table_of["calibration"][1:]] == [
-        "unfitted", "fitted", "segmentation, MC dropout"
+        "unfitted", "fitted", "fitted, detections only", "segmentation, MC dropout"
     ]  # fmt: skip
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Label and detection" in page
@@ -147,7 +147,9 @@ class Sure:
 
 def test_recalibration_is_learned_from_validation_and_judged_on_test() -> None:
     table = judging.calibration(cast("Bench", Sure()), [0, 1])
-    errors = {row[0]: float(row[1].split()[0]) for row in table.rows}
+    errors = {row[0]: float(row[2].split()[0]) for row in table.rows}
+    counts = {row[0]: int(row[1]) for row in table.rows}
+    assert counts["fitted"] == 600 > counts["fitted, detections only"] > 0
     assert errors["fitted"] > 12  # the mean of p - p ** 2 is 1 / 6
     assert errors["unfitted: the window's sum"] == errors["segmentation, MC dropout"] < 6
     for method in ("Platt", "isotonic", "beta"):
@@ -155,6 +157,39 @@ def test_recalibration_is_learned_from_validation_and_judged_on_test() -> None:
     assert table.curves is not None
     x, y = (np.array(values) for values in table.curves.lines["fitted"])
     assert_allclose(y, x**2 / 100, atol=12)
+
+
+def test_detections_are_as_accurate_as_their_precision_and_more_so_where_sure() -> None:
+    bench = cast("Bench", Sure())
+    rows = {row[0]: [float(cell.split()[0]) for cell in row[1:]] for row in judging.uncertainty(bench, [0]).rows}
+    (_, _, precision, _, _) = judging.matching(bench, [0]).rows[0]
+    assert rows["heatmap: detections"][-1] == float(precision.split()[0])
+    assert rows["heatmap: detections"][0] < rows["heatmap: all candidates"][0] == 600
+    for name in ("heatmap: detections", "heatmap: all candidates"):
+        assert rows[name][1] > rows[name][-1] + 5
+    sampled = bench.detect(experiments.dropping(bench, 0), "test").sampled
+    _, is_true = pooled_outcomes(sampled, bench.tolerance_mm)
+    assert rows["segmentation, MC dropout: detections"][-1] == round(100 * is_true.mean(), 1)
+
+
+def test_the_interval_of_the_count_should_hold_what_existence_says() -> None:
+    rows = judging.counts(cast("Bench", Sure()), [0]).rows
+    held, should = (float(cell) for cell in rows[0][1:3])
+    assert 90 <= should < 100
+    assert held < should - 10  # lesions are rarer than existence says
+    assert float(rows[1][1]) > held + 10  # recalibrated
+
+
+def test_candidates_belong_to_the_nearest_lesion() -> None:
+    truth = np.array([[0.0, 0, 0], [20, 0, 0], [100, 0, 0]])
+    centers = np.array([[1.0, 0, 0], [3, 0, 0], [13, 0, 0], [60, 0, 0]])
+    found = CaseDetections("a", centers, np.array([0.5, 0.3, 0.4, 0.9]), truth)
+    bench = SimpleNamespace(
+        detect=lambda *_: Detected([found], [], [], [], Overlap(0, 0, 0)),
+        cohort=SimpleNamespace(split={"train": ()}, truth={"a": SimpleNamespace(sizes=np.array([60, 5, 5]))}),
+    )
+    rows = {row[1]: row[2:] for row in judging.mass(cast("Bench", bench), [0]).rows}
+    assert rows == {"small": ("0.50", "0.20", "0.20"), "medium": ("nan",) * 3, "large": ("2.00", "0.80", "0.50")}
 
 
 def test_figures_come_with_intervals_and_the_papers_matching() -> None:

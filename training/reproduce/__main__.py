@@ -5,6 +5,7 @@
 
 DIR is a BIDS dataset with lesion masks in derivatives/truth and a column `split` (train, val, test) in
 participants.tsv. --real names a second one, of two or more real patients, --real-masks a pattern of its lesion masks.
+Its networks get --minutes-per-run, and the reader's clicks on one patient.
 What OUT has is not made again; killed, it goes on with the network that was being trained. The report has the tables of
 --only and all others for which OUT has what is needed, from as many seeds as it has. What each network found is kept
 in OUT/networks (some kB each) and is enough for that; the models beside it are not read again, but to transfer them.
@@ -24,7 +25,7 @@ from napari_lesion_points.store.atomic import atomic_write
 from training.reproduce.catalogue import EXPERIMENTS, Experiment
 from training.reproduce.cohort import Cohort
 from training.reproduce.networks import Bench, NotTrainedError
-from training.reproduce.real import real_patients
+from training.reproduce.real import real_patients, real_patients_of
 from training.reproduce.report import write_report
 from training.reproduce.tables import Table, as_csv
 
@@ -61,9 +62,10 @@ def main() -> None:
         for name in names
         if not (there := tables[name]) or there.seeds < arguments.seeds
     }
+    real = arguments.out / "real-patients"
+    tables["real"] = real_patients_of(real)
     if arguments.real:
-        out = arguments.out / "real-patients"
-        making["real"] = partial(real_patients, arguments.real, arguments.real_masks, out, arguments.minutes_per_run)
+        making["real"] = partial(real_patients, arguments.real, arguments.real_masks, real, arguments.minutes_per_run)
     _write(bench, tables.values(), command)
     for name, make in making.items():
         tables[name] = make()
@@ -86,7 +88,7 @@ def _write(bench: Bench, tables: Iterable[Table | None], command: str) -> None:
     some = [table for table in tables if table]
     for table in some:
         atomic_write(bench.out / f"{table.name}.csv", as_csv(table))
-    write_report(bench.out / "report.html", some, bench.cohort.root.name, bench.each, command)
+    write_report(bench.out / "report.html", some, bench.cohort.root.name, bench.budget, command)
     print(f"{bench.out / 'report.html'} has {', '.join(table.name for table in some) or 'nothing yet'}.", flush=True)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from training.reproduce import experiments
 from training.reproduce.experiments import annotation_time, jitter, labels, patients, transfer
-from training.reproduce.judging import calibration, counts, matching, uncertainty
+from training.reproduce.judging import calibration, counts, mass, matching, uncertainty
 from training.reproduce.networks import Bench
 from training.reproduce.tables import Table
 
@@ -34,6 +34,7 @@ EXPERIMENTS = {
         Experiment("jitter", lambda seeds: seeds * len(experiments.JITTERS_MM), jitter),
         Experiment("patients", lambda seeds: seeds * (2 * len(experiments.PATIENTS) - 1), patients),
         Experiment("annotation-time", lambda seeds: seeds * 2, annotation_time),
+        Experiment("mass", lambda seeds: 0, mass),
         Experiment("matching", lambda seeds: 0, matching),
         Experiment("calibration", lambda seeds: seeds, calibration),
         Experiment("uncertainty", lambda seeds: 0, uncertainty),

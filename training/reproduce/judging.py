@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_lesion_points.core.counts import count_coverage
+from napari_lesion_points.core.counts import count_coverage, count_distribution, lesion_count
 from napari_lesion_points.core.intervals import bootstrap_figures
-from napari_lesion_points.core.matching import assign_then_discard, match_points
+from napari_lesion_points.core.matching import assign_then_discard, distances_mm, match_points
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     binary_entropy,
@@ -26,12 +26,13 @@ from napari_lesion_points.core.metrics import (
 )
 from napari_lesion_points.core.retention import FRACTIONS, retention_curve
 from napari_lesion_points.workflow.recalibrations import METHODS, calibration_figures
-from training.reproduce.experiments import dropping, heatmap
+from training.reproduce.experiments import SIGMAS_VOX, SIZES, drawn, dropping, heatmap
 from training.reproduce.networks import Bench, Network
 from training.reproduce.tables import Curves, Table, spread
 
 Array = NDArray[np.float64]
 
+NEAR_MM = 8.0  # of a lesion
 _GREATEST_FALSE = 5.0  # false positives per case that are drawn
 
 
@@ -68,15 +69,18 @@ def calibration(bench: Bench, seeds: Sequence[int]) -> Table:
     """Ask how often candidates of some existence are true: the paper's Fig. 2a."""
     networks = [heatmap(bench, s) for s in seeds]
     fitted = [_outcomes(bench, n, "test", "fitted") for n in networks]
-    dropped = [_outcomes(bench, dropping(bench, s), "test", "sampled") for s in seeds]
+    dropped = [_sampled(bench, dropping(bench, s)) for s in seeds]
     known = [_outcomes(bench, n, "val", "fitted") for n in networks]
     ways = {
         "unfitted: the window's sum": [_outcomes(bench, n, "test", "unfitted") for n in networks],
         "fitted": fitted,
+        "fitted, detections only": [_detections(bench, n) for n in networks],
         "segmentation, MC dropout": dropped,
     }
     curves = {}
     for name, outcomes in ways.items():
+        if name == "fitted, detections only":
+            continue  # the upper part of "fitted"
         existence, is_true = (np.concatenate(part) for part in zip(*outcomes, strict=True))
         curve = reliability_curve(existence, is_true)
         some = curve.counts > 0
@@ -90,41 +94,46 @@ def calibration(bench: Bench, seeds: Sequence[int]) -> Table:
     rows = []
     for name, outcomes in ways.items():
         each = [calibration_figures(name, *one) for one in outcomes]
-        rows.append((name, *(spread(getattr(f, figure) for f in each) for figure in ("ece", "mce", "brier"))))
+        count = statistics.mean(len(is_true) for _, is_true in outcomes)
+        rows.append(
+            (name, f"{count:.0f}", *(spread(getattr(f, figure) for f in each) for figure in ("ece", "mce", "brier")))
+        )
     return Table(
         "calibration",
         "Existence and how often it is true (the paper's Figure 2a)",
-        ("existence", "ECE", "MCE", "Brier score"),
+        ("existence", "candidates", "ECE", "MCE", "Brier score"),
         tuple(rows),
-        "Ten bins, percent. Recalibrated by maps learned from the validation cases; the program uses beta, with a "
-        "prior. The curves are of all seeds together.",
+        "Ten bins, percent; an MCE can hang on a bin of one candidate. What the segmentation finds are detections, so "
+        "compare it with the detections of the heatmap. Recalibrated by maps learned from the validation cases; the "
+        "program uses beta, with a prior. The curves are of all seeds together.",
         Curves("existence (%)", "candidates that are lesions (%)", curves),
     )
 
 
 def uncertainty(bench: Bench, seeds: Sequence[int]) -> Table:
-    """Set uncertain candidates aside: the paper's Fig. 2b, against MC dropout on a segmentation."""
+    """Set uncertain detections aside: the paper's Fig. 2b, against MC dropout on a segmentation."""
+    heatmaps, segmentations = [heatmap(bench, s) for s in seeds], [dropping(bench, s) for s in seeds]
     rows = []
-    for name, networks, kind in (
-        ("heatmap, fitted mass", [heatmap(bench, s) for s in seeds], "fitted"),
-        ("segmentation, MC dropout", [dropping(bench, s) for s in seeds], "sampled"),
+    for name, networks, judge in (
+        ("heatmap: detections", heatmaps, _detections),
+        ("segmentation, MC dropout: detections", segmentations, _sampled),
+        ("heatmap: all candidates", heatmaps, _decisions),
     ):
-        curves = []
-        for network in networks:
-            threshold, _ = operating_threshold(_found(bench, network, "val", kind), bench.tolerance_mm)
-            existence, is_true = pooled_outcomes(_found(bench, network, "test", kind), bench.tolerance_mm)
-            curves.append(retention_curve(binary_entropy(existence), (existence >= threshold) == is_true))
-        rows.append((name, *(spread(column) for column in zip(*curves, strict=True))))
+        each = [judge(bench, n) for n in networks]
+        curves = [retention_curve(binary_entropy(existence), is_right) for existence, is_right in each]
+        count = statistics.mean(len(existence) for existence, _ in each)
+        rows.append((name, f"{count:.0f}", *(spread(column) for column in zip(*curves, strict=True))))
     return Table(
         "uncertainty",
-        "Accuracy of the least uncertain candidates (the paper's Figure 2b)",
-        ("uncertainty", *(f"{100 * f:.0f} %" for f in FRACTIONS)),
+        "Accuracy of the least uncertain (the paper's Figure 2b)",
+        ("of", "their number", *(f"{100 * f:.0f} %" for f in FRACTIONS)),
         tuple(rows),
-        "Percent of candidates whose decision, lesion or not at the threshold of the validation cases, is right.",
+        "Percent of the least uncertain detections that are lesions; of all candidates, those below the threshold "
+        "included, how many were rightly taken or rejected. Thresholds are those of the validation cases.",
         Curves(
-            "least uncertain candidates (%)",
+            "least uncertain (%)",
             "accuracy (%)",
-            {row[0]: ([100 * f for f in FRACTIONS], [float(cell.split()[0]) for cell in row[1:]]) for row in rows},
+            {row[0]: ([100 * f for f in FRACTIONS], [float(cell.split()[0]) for cell in row[2:]]) for row in rows},
         ),
     )
 
@@ -136,21 +145,85 @@ def counts(bench: Bench, seeds: Sequence[int]) -> Table:
         ("fitted", [_found(bench, heatmap(bench, s), "test", "fitted") for s in seeds]),
         ("fitted, recalibrated", [_recalibrated(bench, heatmap(bench, s)) for s in seeds]),
     ):
-        held, held_found, errors = [], [], []
+        held, should_hold, held_found, errors = [], [], [], []
         for found in every:
             existence, lesions = [c.existence for c in found], [len(c.truth_world) for c in found]
             on = [len(match_points(c.centers_world, c.truth_world, bench.tolerance_mm).pairs) for c in found]
             held.append(count_coverage(existence, lesions))
+            should_hold.append(statistics.mean(map(_held_by_itself, existence)))
             held_found.append(count_coverage(existence, on))
             errors.append(statistics.mean(abs(float(e.sum()) - n) for e, n in zip(existence, lesions, strict=True)))
-        rows.append((name, spread(held), spread(held_found), f"{statistics.mean(errors):.2f}"))
+        rows.append((name, spread(held), spread(should_hold), spread(held_found), f"{statistics.mean(errors):.2f}"))
     return Table(
         "counts",
         "The number of lesions",
-        ("existence", "90 % interval holds it", "without lesions that no candidate is on", "mean error, lesions"),
+        (
+            "existence",
+            "90 % interval holds it",
+            "would, were existence right",
+            "but for lesions that no candidate is on",
+            "mean absolute error, lesions",
+        ),
         tuple(rows),
-        "Percent of test cases. Numbers are whole, so an interval holds 90 % or more.",
+        "Percent of test cases. Numbers are whole, so an interval should hold more than 90 %: how much more is in the "
+        "second column, from existence alone.",
     )
+
+
+def mass(bench: Bench, seeds: Sequence[int]) -> Table:
+    """Ask how many candidates share a lesion: why fitting finds large lesions less well than small ones."""
+    rows = []
+    for sigma in SIGMAS_VOX:
+        each = [_shared(bench, heatmap(bench, s, sigma)) for s in seeds]
+        for size, figures in zip(("small", "medium", "large"), zip(*each, strict=True), strict=True):
+            rows.append((drawn(sigma), size, *(f"{statistics.mean(f):.2f}" for f in zip(*figures, strict=True))))
+    return Table(
+        "mass",
+        "How many candidates share a lesion",
+        ("label", "lesions", "candidates", "their existence", "that of the strongest"),
+        tuple(rows),
+        f"Means over the lesions of the test cases. A candidate belongs to the lesion nearest to it, within {NEAR_MM:g}"
+        " mm. The network spreads the mass of a large lesion over its width, and several narrow Gaussians share it.",
+    )
+
+
+def _shared(bench: Bench, network: Network) -> list[tuple[float, float, float]]:
+    """By size of the lesions: candidates at a lesion, the sum of their existence, the greatest of it; means."""
+    rows = []
+    for found in bench.detect(network, "test").fitted:
+        distances = distances_mm(found.centers_world, found.truth_world)
+        near = (distances <= NEAR_MM) & (distances == distances.min(axis=1, keepdims=True, initial=np.inf))
+        shares = np.where(near, found.existence[:, None], 0.0)
+        at = near.sum(axis=0), shares.sum(axis=0), shares.max(axis=0, initial=0.0)
+        rows.append(np.column_stack([bench.cohort.truth[found.case].sizes, *at]))
+    table = np.concatenate(rows)
+    some = [table[(table[:, 0] >= low) & (table[:, 0] <= high), 1:] for low, high in SIZES]
+    return [(float(x), float(y), float(z)) for x, y, z in (t.mean(axis=0) if len(t) else (np.nan,) * 3 for t in some)]
+
+
+def _held_by_itself(existence: Array) -> float:
+    """Return the probability, if existence is right, that the interval of the number of lesions holds it."""
+    interval = lesion_count(existence)
+    return float(count_distribution(existence)[interval.low : interval.high + 1].sum())
+
+
+def _detections(bench: Bench, network: Network) -> tuple[Array, NDArray[np.bool_]]:
+    """Return existence and truth of the candidates above the threshold of the validation cases."""
+    threshold, _ = operating_threshold(_found(bench, network, "val", "fitted"), bench.tolerance_mm)
+    existence, is_true = _outcomes(bench, network, "test", "fitted")
+    return existence[existence >= threshold], is_true[existence >= threshold]
+
+
+def _decisions(bench: Bench, network: Network) -> tuple[Array, NDArray[np.bool_]]:
+    """Return existence of all candidates, and whether that threshold is right about them."""
+    threshold, _ = operating_threshold(_found(bench, network, "val", "fitted"), bench.tolerance_mm)
+    existence, is_true = _outcomes(bench, network, "test", "fitted")
+    return existence, (existence >= threshold) == is_true
+
+
+def _sampled(bench: Bench, network: Network) -> tuple[Array, NDArray[np.bool_]]:
+    """Return existence and truth of what MC dropout finds, at the threshold of the validation cases already."""
+    return _outcomes(bench, network, "test", "sampled")
 
 
 def _recalibrated(bench: Bench, network: Network) -> list[CaseDetections]:

@@ -131,6 +131,7 @@ class Bench:
     ) -> None:
         self.cohort, self.out, self.expected, self.minutes, self.steps = cohort, out, expected, minutes, steps
         self.each = f"{steps} steps" if steps else f"{minutes:g} minutes"
+        self.budget = f"the whole epochs nearest to {self.each}" if steps else self.each
         self.may_train = True
         self.tolerance_mm = TOLERANCE_VOX * cohort.spacing_mm
         self._asked: set[str] = set()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from itertools import permutations
 from pathlib import Path
 
+from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.workflow.models import STARTER
-from training.real_patients import TOLERANCE_MM, Bench
+from training.real_patients import LOG, TOLERANCE_MM, Bench, read_results
 from training.reproduce.tables import Table
+
+_ABOUT = "about.json"  # of which study the results are, and in how many minutes
 
 
 def real_patients(study: Path, masks: str, out: Path, minutes: float) -> Table:
@@ -23,14 +27,36 @@ def real_patients(study: Path, masks: str, out: Path, minutes: float) -> Table:
         Folder of the models and results, which are not made again.
     minutes : float
         Budget of each training.
+
+    Raises
+    ------
+    SystemExit
+        If the folder has results of another study, or in other minutes.
     """
+    path, about = out / _ABOUT, {"study": study.name, "minutes": minutes}
+    if not path.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        atomic_write(path, json.dumps(about))
+    elif (there := json.loads(path.read_text(encoding="utf-8"))) != about:
+        raise SystemExit(f"{out} has results of {there}, not of {about}; name another folder with --out.")
     bench = Bench(study, masks, out, STARTER, minutes)
     for patient in bench.patients:
         bench.test_untouched(patient)
     for first, second in permutations(bench.patients, 2):
         bench.learn(first, None, second, (STARTER, ""))
+    table = real_patients_of(out)
+    assert table is not None
+    return table
+
+
+def real_patients_of(out: Path) -> Table | None:
+    """Return the table of the results in a folder, None if there are none."""
+    results = read_results(out / LOG)
+    if not results:
+        return None
+    about = json.loads((out / _ABOUT).read_text(encoding="utf-8"))
     rows = []
-    for r in bench.results():
+    for r in results:
         taught = (
             "starter" if not r.trained_on else f"{'starter fine-tuned' if r.init else 'from scratch'} on {r.trained_on}"
         )
@@ -38,7 +64,7 @@ def real_patients(study: Path, masks: str, out: Path, minutes: float) -> Table:
         rows.append((r.tested_on, taught, str(r.clicks), f"{r.threshold:.2f}", *(f"{100 * x:.1f}" for x in figures)))
     return Table(
         "real-patients",
-        f"Real patients of {study.name}",
+        f"Real patients of {about['study']}",
         (
             "tested on",
             "model",
@@ -51,6 +77,7 @@ def real_patients(study: Path, masks: str, out: Path, minutes: float) -> Table:
             "F1 without confluent lesions",
         ),
         tuple(sorted(rows)),
-        f"Percent; a detection lies within {TOLERANCE_MM:g} mm. The threshold of the starter comes from simulated "
-        "patients, and fine-tuning keeps it. One training each.",
+        f"Percent; {about['minutes']:g} minutes for each network; a detection lies within {TOLERANCE_MM:g} mm. The "
+        "threshold of the starter comes from simulated patients, and fine-tuning keeps it; that of a network from "
+        "scratch comes from its own patient, who is all it has. One training each.",
     )

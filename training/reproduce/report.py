@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
@@ -44,7 +45,7 @@ def _drawn(curves: Curves) -> str:
 
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     axes = figure.add_subplot()
-    for (name, (x, y)), color in zip(curves.lines.items(), _COLORS, strict=False):
+    for (name, (x, y)), color in zip(curves.lines.items(), cycle(_COLORS), strict=False):
         axes.plot(x, y, "o-", color=color, label=name, markersize=4 if len(x) < _MANY else 0)
     axes.set_xlabel(curves.x, fontsize=9)
     axes.set_ylabel(curves.y, fontsize=9)

@@ -185,11 +185,10 @@ def best_threshold(cases: Sequence[CaseDetections], tolerance_mm: float) -> tupl
     figures : DetectionFigures
         What `figures_at` returns for it.
     """
-    existence = np.concatenate([np.empty(0), *(c.existence for c in cases)])
+    existence, is_true = pooled_outcomes(cases, tolerance_mm)
     order = np.argsort(-existence)
-    new_pairs = np.concatenate([np.empty(0, bool), *(_new_pairs(c, tolerance_mm) for c in cases)])[order]
     lesions = sum(len(c.truth_world) for c in cases)
-    tp = np.concatenate([[0], np.cumsum(new_pairs, dtype=int)])  # by number of detections, from none to all
+    tp = np.concatenate([[0], np.cumsum(is_true[order], dtype=int)])  # by number of detections, from none to all
     levels = np.concatenate([[np.nextafter(1, 2)], existence[order], [-1]])  # guarded by values that none has
     selectable = np.flatnonzero(levels[:-1] > levels[1:])  # no threshold parts candidates of equal existence
     options = [DetectionFigures(int(tp[n]), int(n - tp[n]), int(lesions - tp[n])) for n in selectable]
@@ -248,18 +247,18 @@ def plateau(tried: Sequence[tuple[float, DetectionFigures]]) -> tuple[float, Det
 
 
 def pooled_outcomes(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[Array, NDArray[np.bool_]]:
-    """Existence of all candidates of all cases, and whether each is matched to a lesion, for calibration.
+    """Existence of all candidates of all cases, and whether each is a lesion, for calibration.
+
+    Of candidates that rival for a lesion, that of the highest existence is it: the one that is there at every threshold
+    at which any of them is. So of the candidates above any threshold, as many are lesions as `figures_at` says.
 
     Returns
     -------
     existence : (N,) float
     is_true : (N,) bool
-        From the matching of all candidates of a case, whatever their existence.
     """
-    outcomes = [np.zeros(len(c.existence), dtype=bool) for c in cases]
-    for c, is_true in zip(cases, outcomes, strict=True):
-        is_true[match_points(c.centers_world, c.truth_world, tolerance_mm).pairs[:, 0]] = True
-    return np.concatenate([np.empty(0), *(c.existence for c in cases)]), np.concatenate([np.empty(0, bool), *outcomes])
+    is_true = np.concatenate([np.empty(0, bool), *(_new_pairs(c, tolerance_mm) for c in cases)])
+    return np.concatenate([np.empty(0), *(c.existence for c in cases)]), is_true
 
 
 def froc(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[Array, Array]:
@@ -277,10 +276,9 @@ def froc(cases: Sequence[CaseDetections], tolerance_mm: float) -> tuple[Array, A
     """
     if not cases:
         raise ValueError("a curve needs at least one case.")
-    existence = np.concatenate([c.existence for c in cases])
+    existence, is_true = pooled_outcomes(cases, tolerance_mm)
     order = np.argsort(-existence)
-    new_pairs = np.concatenate([_new_pairs(c, tolerance_mm) for c in cases])[order]
-    tp = np.concatenate([[0], np.cumsum(new_pairs, dtype=int)])
+    tp = np.concatenate([[0], np.cumsum(is_true[order], dtype=int)])
     levels = np.concatenate([[np.inf], existence[order], [-1.0]])
     at = np.flatnonzero(levels[:-1] > levels[1:])  # no threshold parts candidates of equal existence
     lesions = sum(len(c.truth_world) for c in cases)

@@ -61,6 +61,11 @@ class Label:
         return peak_height(sigma_vox) if self.kind == "heatmap" else 0.5
 
     @property
+    def tried(self) -> tuple[float, ...]:
+        """Thresholds of components, as shares of the most that a network can draw; a heatmap's lesion has half."""
+        return tuple(share / 2 for share in _TRIED) if self.kind == "heatmap" else _TRIED
+
+    @property
     def positive_weight(self) -> float:
         """How much more a lesion's voxel counts than background (paper: 3 for segmentations)."""
         return 3.0 if self.kind == "segmentation" else 1.0
@@ -101,8 +106,7 @@ def find_fitted(drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: Array
 
 def find_components(label: Label, drawn: NDArray[np.float32], case: NetworkInput, sigma_vox: ArrayLike) -> Found:
     """Find connected components at each of the thresholds that are tried."""
-    scale = 2 * label.peak(sigma_vox)
-    tried = {t: components(label, drawn, t, scale) for t in _TRIED}
+    tried = {t: components(label, drawn, t, sigma_vox) for t in label.tried}
     return Found(
         case.case,
         case.points_world,
@@ -117,18 +121,24 @@ def find_components(label: Label, drawn: NDArray[np.float32], case: NetworkInput
 
 
 def components(
-    label: Label, drawn: NDArray[np.float32], threshold: float, scale: float
+    label: Label, drawn: NDArray[np.float32], threshold: float, sigma_vox: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return centres (voxels) and scores in [0, 1] of the components above a threshold, as a share of `scale`."""
-    found = detect_components(drawn / scale, threshold, at_maximum=label.kind != "segmentation")
-    return found.centers_vox, np.clip(found.score, 0, 1)
+    """Return centres (voxels) and scores in [0, 1] of the components above a threshold.
+
+    The threshold is a share of the most that a network can draw. A score is the highest voxel's share of what a lesion
+    should have, which for heatmaps is half as much.
+    """
+    peak = label.peak(sigma_vox)
+    found = detect_components(drawn / (2 * peak), threshold, at_maximum=label.kind != "segmentation")
+    return found.centers_vox, np.clip(found.score * (2 if label.kind == "heatmap" else 1), 0, 1)
 
 
 def choose_components(
     found: Sequence[Found], tolerance_mm: float
 ) -> tuple[float, DetectionFigures, list[CaseDetections]]:
     """Choose the threshold of connected components; return it, its figures and what is detected there."""
-    tried = [(t, figures_at([f.by_threshold[t] for f in found], 0.0, tolerance_mm)) for t in _TRIED]
+    thresholds = found[0].by_threshold if found else _TRIED
+    tried = [(t, figures_at([f.by_threshold[t] for f in found], 0.0, tolerance_mm)) for t in thresholds]
     threshold, figures = plateau(tried)
     return threshold, figures, [f.by_threshold[threshold] for f in found]
 

@@ -78,7 +78,7 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
             found = fit_gaussians(heatmap, sigma, min_existence=least_mass)
             candidates = candidate_points(case.case, seen.grid, found, recalibration)
         else:
-            centers, score = components(label, heatmap, card.threshold, 2 * label.peak(sigma))
+            centers, score = components(label, heatmap, card.threshold, sigma)
             candidates = component_points(case.case, seen.grid, centers, score)
         candidates = tuple(c for c in candidates if c.existence >= spec.min_existence)
         path, mask = (Path(spec.heatmaps) / f"{case.case}_{kind}.nii.gz" for kind in ("heatmap", "dseg"))
