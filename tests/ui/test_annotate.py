@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
 
 from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint, Origin
 from napari_lesion_points.errors import StudyError
@@ -16,6 +17,8 @@ from .conftest import world
 
 #: Voxel coordinates (of the files) of a lesion off every centre, so that a swapped or flipped axis shows.
 LESION = (30.0, 18.0, 9.0)
+
+LEFT, RIGHT, NONE = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier
 
 
 def pixel_mm(hand: Any) -> float:
@@ -67,6 +70,87 @@ def test_drag_moves_and_a_slip_does_not(reading: Any) -> None:
     reading.dock.annotate.tools["select"].click()
     reading.drag(reading.pixel(target), at)
     np.testing.assert_allclose(reading.stored[0], lesion, atol=3 * pixel_mm(reading))
+
+
+@pytest.mark.parametrize("tool", ["add", "select"])
+def test_a_drag_that_another_case_overtakes_changes_neither(reading: Any, tool: str) -> None:
+    study, elsewhere = reading.controller.study, [world((20.0, 20, 9)), world((12.0, 30, 9))]
+    study.apply(Change.adding(*(LesionPoint("sub-02", p) for p in elsewhere)))
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    reading.click(world((15.0, 30, 9)))
+    stored = reading.stored
+    reading.dock.annotate.tools[tool].click()
+    start = reading.pixel(lesion)
+    QTest.mouseMove(reading.canvas, start)
+    QTest.mousePress(reading.canvas, LEFT, NONE, start)
+    for step in (10, 20):
+        QTest.mouseMove(reading.canvas, start + QPoint(step, 10))
+        reading.qtbot.wait(20)
+    moved = reading.controller.shown.to_world(reading.controller.editor.layer.data)
+    assert np.abs(moved - stored).max() > 1
+    reading.controller.select_case("sub-02")
+    reading.until(lambda: reading.controller.state.shown == "sub-02")
+    QTest.mouseMove(reading.canvas, start + QPoint(40, 20))
+    reading.qtbot.wait(20)
+    QTest.mouseRelease(reading.canvas, LEFT, NONE, start + QPoint(40, 20))
+    reading.qtbot.wait(20)
+    assert [p.world for p in study.annotations("sub-01")] == stored
+    assert reading.stored == elsewhere
+    np.testing.assert_allclose(reading.controller.shown.to_world(reading.controller.editor.layer.data), elsewhere)
+    reading.controller.set_tool("add")
+    reading.click(world((30.0, 30, 9)))
+    assert len(reading.stored) == 3
+
+
+def test_a_click_that_another_case_overtakes_adds_to_neither(reading: Any) -> None:
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    at = reading.pixel(lesion)
+    QTest.mouseMove(reading.canvas, at)
+    QTest.mousePress(reading.canvas, LEFT, NONE, at)
+    reading.controller.select_case("sub-02")
+    reading.until(lambda: reading.controller.state.shown == "sub-02")
+    QTest.mouseRelease(reading.canvas, LEFT, NONE, at)
+    reading.qtbot.wait(20)
+    assert reading.controller.study.annotations() == ()
+    assert "nothing was changed" in reading.dock.message.label.text()
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    assert len(reading.stored) == 1
+
+
+def test_clicks_count_after_two_buttons_were_down_at_once(reading: Any) -> None:
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    at, empty = reading.pixel(lesion), reading.pixel(world((15.0, 30, 9)))
+    QTest.mousePress(reading.canvas, RIGHT, NONE, empty)
+    QTest.mousePress(reading.canvas, LEFT, NONE, at)
+    QTest.mouseRelease(reading.canvas, LEFT, NONE, at)
+    QTest.mouseRelease(reading.canvas, RIGHT, NONE, empty)
+    assert len(reading.stored) == 1
+    reading.click(empty)
+    assert len(reading.stored) == 2
+
+
+def test_a_drag_that_another_button_ends_is_taken_back(reading: Any) -> None:
+    lesion = world(LESION)
+    reading.slice_to(lesion)
+    reading.click(lesion)
+    (stored,) = reading.stored
+    at = reading.pixel(lesion)
+    QTest.mousePress(reading.canvas, LEFT, NONE, at)
+    for step in (15, 30):
+        QTest.mouseMove(reading.canvas, at + QPoint(step, 0))
+        reading.qtbot.wait(20)
+    QTest.mousePress(reading.canvas, RIGHT, NONE, at + QPoint(30, 0))
+    QTest.mouseRelease(reading.canvas, RIGHT, NONE, at + QPoint(30, 0))
+    QTest.mouseRelease(reading.canvas, LEFT, NONE, at + QPoint(30, 0))
+    assert reading.stored == [stored]
+    layer = reading.controller.editor.layer
+    np.testing.assert_allclose(reading.controller.shown.to_world(layer.data), [stored], atol=1e-6)
 
 
 def test_a_click_on_a_point_selects_it_and_adds_none(reading: Any) -> None:

@@ -251,13 +251,14 @@ class Controller(QObject):
         state, shown = self.state, loaded.shown
         names = tuple(shown.volumes)
         visible = state.sequence if state.sequence in names else names[0]
+        pressed = self.editor is not None and self.editor.pressed
         if self.editor is not None:
             self.editor.close()
         lesions = self.scene.show(
             shown, visible, loaded.heatmap, state.heat_opacity, points, candidates, state.threshold
         )
         self.shown = shown
-        self.editor = LesionEditor(self.viewer, shown, lesions, points, self._reader, self.commit, self.say)
+        self.editor = LesionEditor(self.viewer, shown, lesions, points, self._reader, self.commit, self.say, pressed)
         lesions.events.mode.connect(self._mode_changed)
         canvas.orient(self.viewer, self.state.orientation)
         canvas.set_margin(self.viewer, shown, self.state.margin_mm)

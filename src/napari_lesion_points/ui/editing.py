@@ -34,6 +34,8 @@ _LEFT = 1
 #: In 3D a place on the screen is a line through the image.
 FLAT_ONLY = _("Switch back to the 2D view to place points.")
 
+_UNMOVED = _("Another case was shown before the button was let go: nothing was changed.")
+
 _EDITS = {"added", "removed", "changed"}
 
 
@@ -54,6 +56,13 @@ class LesionEditor:
         Stores a change and returns the points stored then; raises LesionPointsError when it is refused.
     say : callable
         Takes a message and its level for the user.
+    pressed : bool
+        A button is down that was pressed on the case before: what comes of it is not of this case.
+
+    Attributes
+    ----------
+    pressed : bool
+        A button is down that was pressed on this case.
     """
 
     def __init__(
@@ -65,6 +74,7 @@ class LesionEditor:
         reader: Callable[[], str],
         commit: Callable[[Change], Sequence[LesionPoint]],
         say: Callable[[str, str], None],
+        pressed: bool = False,
     ) -> None:
         self._viewer = viewer
         self._shown = shown
@@ -75,13 +85,17 @@ class LesionEditor:
         self._syncing = False
         self._on_point = False
         self._foreign = False  # a button is down that means something else: the window, for one
+        self._inherited = pressed
+        self._closed = False
+        self.pressed = False
         self.layer = layer
         self.layer.mouse_drag_callbacks.append(self._drag)
         self.layer.events.data.connect(self._on_data)
         self.layer.events.mode.connect(self._come_last)
 
     def close(self) -> None:
-        """Stop listening to the layer."""
+        """Stop listening to the layer, which may show another case from now on: a drag under way comes to nothing."""
+        self._closed = True
         self.layer.events.data.disconnect(self._on_data)
         self.layer.events.mode.disconnect(self._come_last)
         if self._drag in self.layer.mouse_drag_callbacks:
@@ -117,8 +131,10 @@ class LesionEditor:
 
     def _compare(self) -> None:
         """Store how the layer differs from the stored points, and show what is stored then."""
-        if self._foreign:
+        if self._foreign or self._inherited:
             self.show(self._points)
+            if self._inherited:
+                self._say(_UNMOVED, "warning")
             return
         stored = {p.id: p for p in self._points}
         ids = layers.lesion_ids(self.layer)
@@ -201,37 +217,60 @@ class LesionEditor:
         self.layer.mouse_drag_callbacks.append(self._drag)
 
     def _drag(self, layer: Points, event: Any) -> Iterator[None]:
-        """In add mode, let an existing point be dragged instead of adding another one on top of it."""
+        """Follow a mouse button from its press to its release; napari's own tool goes first."""
         self._on_point = False
-        if event.button != _LEFT:
-            self._foreign = True
-            yield
-            while event.type == "mouse_move":
-                yield
-            self._foreign = False
-            return
-        if str(layer.mode) != "add":
-            return
-        row = layer.get_value(
-            event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
-        )
+        self._foreign, self._inherited = event.button != _LEFT, False
+        self.pressed = True
+        try:
+            yield from self._drag_point(layer, event) if event.button == _LEFT else _until_released(event)
+        finally:  # also when napari drops this for another button, which is pressed meanwhile
+            self._foreign = self.pressed = False
+
+    def _drag_point(self, layer: Points, event: Any) -> Iterator[None]:
+        """In add mode, let an existing point be dragged instead of adding another one on top of it."""
+        row = None
+        if str(layer.mode) == "add":
+            row = layer.get_value(
+                event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
+            )
         if row is None or self._pixels_between(layer.data[row], event.position) > _GRAB_PIXELS:
+            yield from _until_released(event)
             return
         self._on_point = True
         layer.selected_data = {row}
+        name = layers.lesion_ids(layer)[row]
         grabbed = np.array(event.position) / self._shown.grid.spacing
         start = layer.data[row].copy()
         moved = False
-        yield
-        while event.type == "mouse_move":
-            event.handled = True  # or the camera pans along
-            moved = True
-            layer.data[row] = start + np.array(event.position) / self._shown.grid.spacing - grabbed
-            layer.refresh()
+        try:
             yield
-        if moved:
+            while event.type == "mouse_move" and (row := self._row(name)) is not None:
+                event.handled = True  # or the camera pans along
+                moved = True
+                layer.data[row] = start + np.array(event.position) / self._shown.grid.spacing - grabbed
+                layer.refresh()
+                yield
+        except GeneratorExit:  # another button was pressed
+            if moved and not self._closed:
+                self.show(self._points)
+            raise
+        if moved and self._closed:
+            self._say(_UNMOVED, "warning")
+        elif moved:
             self._compare()
-        layer.selected_data = {row} if row < len(layer.data) else set()
+        if (row := self._row(name)) is not None:
+            layer.selected_data = {row}
+
+    def _row(self, name: str) -> int | None:
+        """Return the row of a point; None when it, or its case, is not shown any more."""
+        ids = [] if self._closed else layers.lesion_ids(self.layer)
+        return ids.index(name) if name in ids else None
+
+
+def _until_released(event: Any) -> Iterator[None]:
+    yield
+    while event.type == "mouse_move":
+        yield
 
 
 def _label(edits: dict[str, tuple[LesionPoint | None, LesionPoint | None]]) -> str:
