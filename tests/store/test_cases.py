@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from napari_lesion_points.store.cases import CaseFiles, choose_reference, find_c
 from napari_lesion_points.store.volumes import write_volume
 
 if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -127,6 +128,15 @@ def test_nothing_found_says_what_was_looked_for(tmp_path: Path) -> None:
     for name in ("absent", "table.csv"):
         with pytest.raises(StudyError, match=f"{name}: is neither a folder nor a .nii"):
             find_cases(tmp_path / name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take no such names")
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "M\udcfcller"  # a byte that is not UTF-8
+    folder.mkdir()
+    (folder / "flair.nii.gz").touch()
+    with pytest.raises(StudyError, match=r"'M.udcfcller' has a name that is not UTF-8.*Rename it"):
+        find_cases(tmp_path)
 
 
 def test_two_files_of_one_sequence_are_refused(tmp_path: Path) -> None:

@@ -346,6 +346,17 @@ def test_export_and_import_from_the_panel(annotated: Any, tmp_path: Path) -> Non
     assert "outside" in annotated.dock.message.label.text()
 
 
+def test_another_study_is_exported_to_a_folder_of_its_own(annotated: Any, dataset: Path, tmp_path: Path) -> None:
+    panel = annotated.dock.exchange
+    annotated.dock.show_tab("Export")
+    assert Path(panel.folder.text()) == annotated.controller.study.store / "export"
+    panel.folder.setText(str(tmp_path / "out"))
+    annotated.controller.refresh()
+    assert panel.folder.text() == str(tmp_path / "out")
+    annotated.open(dataset, tmp_path / "elsewhere", "sub-01")
+    assert Path(panel.folder.text()) == tmp_path / "elsewhere" / "export"
+
+
 def test_the_report_of_the_cases_that_are_done_is_written_and_opened(
     annotated: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Or
 from napari_lesion_points.errors import OutputError, PointsFileError, StudyError
 from napari_lesion_points.store.cases import reference_grid
 from napari_lesion_points.store.points_file import read_points, write_points
+from napari_lesion_points.store.slicer import read_markups
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_labels, read_volume, write_volume
 from napari_lesion_points.workflow.exchange import (
@@ -243,6 +244,27 @@ def test_a_study_without_points_exports_an_empty_table_at_most(
     written = export_study(study, tmp_path, format)
     assert [p.stem for p in written] == {"slicer": [], "history": ["history"]}.get(format, ["points"])
     assert all(read_points(p) == () for p in written if format != "history")
+
+
+@pytest.mark.parametrize("format", ["csv", "slicer", "nifti"])
+def test_what_was_deleted_is_in_no_file_of_a_second_export(study: Study, tmp_path: Path, format: ExportFormat) -> None:
+    import_points(study, study.root / "truth.csv")
+    first = export_study(study, tmp_path, format)
+    study.apply(Change.deleting(*study.annotations("sub-01")))
+    assert export_study(study, tmp_path, format) == first
+    for path in first:
+        if path.name.startswith("sub-01"):
+            left = read_markups(path, "sub-01") if format == "slicer" else np.unique(read_labels(path).data)
+            assert list(left) == ([] if format == "slicer" else [0])
+        elif path.name == "points.csv":
+            assert "sub-01" not in {p.case for p in read_points(path)}
+
+
+def test_candidates_that_nobody_accepted_are_no_points(study: Study, tmp_path: Path) -> None:
+    table = tmp_path / "candidates.csv"
+    write_points(table, [LesionPoint("sub-01", (0, 0, 0), "a", 0.5, 0.5, 1.0, Origin.MODEL)])
+    with pytest.raises(PointsFileError, match=r"candidates\.csv: holds nothing but candidates.*\(1\)"):
+        import_points(study, table)
 
 
 EXPORT = """

@@ -96,8 +96,20 @@ def find_cases(root: Path, images: Sequence[Path] = ()) -> tuple[CaseFiles, ...]
     Raises
     ------
     StudyError
-        If there is no case, or two files of a case are the same sequence.
+        If there is no case, two files of a case are the same sequence, or a name cannot be written as text.
     """
+    cases = _found_cases(root, images)
+    for case in cases:
+        try:
+            " ".join((case.case, *case.sequences)).encode()
+        except UnicodeEncodeError as error:
+            raise StudyError(
+                f"{root}: {case.case!r} has a name that is not UTF-8, the folder's or a file's. Rename it."
+            ) from error
+    return cases
+
+
+def _found_cases(root: Path, images: Sequence[Path]) -> tuple[CaseFiles, ...]:
     if images:
         case = _common_words(images, root) or root.resolve().name
         return (CaseFiles(case, _sequences(sorted(images), case)),)

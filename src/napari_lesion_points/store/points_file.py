@@ -136,7 +136,7 @@ def _json_rows(path: Path, text: str) -> Iterator[Located]:
     """Items of a list of points, or of the list "points" of an object."""
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PointsFileError(f"{path}: is not JSON ({error}). Export it again.") from error
     items = content.get("points") if isinstance(content, dict) else content
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):

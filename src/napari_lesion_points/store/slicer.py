@@ -125,7 +125,7 @@ def _json(path: Path, text: str) -> Iterator[Found]:
     """Read the control points of all point lists."""
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PointsFileError(f"{path}: is not JSON ({error}). Save it again in Slicer.") from error
     markups = content.get("markups") if isinstance(content, dict) else None
     lists = (
@@ -138,7 +138,10 @@ def _json(path: Path, text: str) -> Iterator[Found]:
         units = markup.get("coordinateUnits", "mm")
         if (units[0] if isinstance(units, list) and units else units) != "mm":
             raise PointsFileError(f"{path}: coordinateUnits is {units!r}. Save the point list in mm.")
-        for number, item in enumerate(markup.get("controlPoints") or [], 1):
+        items = markup.get("controlPoints") or []
+        if not isinstance(items, list):
+            raise PointsFileError(f"{path}: controlPoints is {items!r}, no list. Save it again in Slicer.")
+        for number, item in enumerate(items, 1):
             point = item if isinstance(item, dict) else {}
             if point.get("positionStatus", "defined") == "defined":
                 world = _world(f"{path}, control point {number}", point.get("position"), sign)
@@ -156,7 +159,10 @@ def _fcsv(path: Path, text: str) -> Iterator[Found]:
             elif key.strip() == "columns":
                 columns = value.strip().split(",")
         elif line.strip():
-            row = dict(zip(columns, next(csv.reader([line])), strict=False))
+            try:
+                row = dict(zip(columns, next(csv.reader([line])), strict=False))
+            except csv.Error as error:
+                raise PointsFileError(f"{path}, line {number}: {error}. Save it again in Slicer.") from error
             position = [row.get(axis) for axis in "xyz"]
             yield _world(f"{path}, line {number}", position, sign), row.get("label", ""), row.get("desc", "")
 

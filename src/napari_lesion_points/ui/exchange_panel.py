@@ -35,6 +35,7 @@ class ExchangePanel(Section):
         self._controller = controller
         self._jobs = jobs
         self.formats: dict[ExportFormat, QCheckBox] = {}
+        self._store = ""
         self.folder = QLineEdit()
         self.folder.setPlaceholderText(_("folder to write to"))
         self.choose = button(_("Choose…"), self._ask_folder)
@@ -87,8 +88,9 @@ class ExchangePanel(Section):
         free = bool(state.root) and not job.running
         for member in (self.export, self.import_file, self.import_masks, self.report):
             member.setEnabled(free)
-        if state.store and not self.folder.text():
-            self.folder.setText(str(Path(state.store) / "export"))
+        if state.store != self._store:  # another study's files are not to be replaced by this one's
+            self._store = state.store
+            self.folder.setText(str(Path(state.store) / "export") if state.store else "")
         ours = job.kind in ("export", "import", "report")
         self.progress.setVisible(ours)
         self.outcome.setVisible(ours)

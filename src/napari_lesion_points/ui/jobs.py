@@ -51,7 +51,7 @@ _ENDS = {
     "stopped": (_("{job} was stopped."), _("{job} was stopped: {reason}")),
 }
 
-_KNOWN = _("All had been there already.")
+_KNOWN = _("Its annotations and accepted candidates had been there already.")
 
 
 def run_spec(spec: Any, stop: threading.Event, preview: Callable[[], Any]) -> Iterator[Event]:

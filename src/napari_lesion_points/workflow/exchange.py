@@ -72,7 +72,8 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
     Raises
     ------
     PointsFileError
-        If the file cannot be read or a point lies outside of its case's images.
+        If the file cannot be read, has candidates only and nobody accepted any, or a point lies outside of its case's
+        images.
     StudyError
         If a case is unknown or the study cannot be written.
     """
@@ -84,7 +85,13 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
     else:
         points = [replace(p, case=study.files_of(p.case).case) for p in read_points(path)]
         points = [p for p in points if wanted in (None, p.case)]
+    found = len(points)
     points = [p for p in points if p.origin is not Origin.MODEL or p.verdict in (Verdict.ACCEPTED, Verdict.MOVED)]
+    if found and not points:
+        raise PointsFileError(
+            f"{path}: holds nothing but candidates that nobody has accepted ({found}). Accept them in the study that "
+            "they are from and export it again, or predict this study."
+        )
     taken = {p.id: p.case for p in study.annotations()}
     for p in points:
         if taken.setdefault(p.id, p.case) != p.case:
@@ -198,6 +205,8 @@ def _masks(study: Study, pattern: str) -> list[tuple[Path, str]]:
 def export_study(study: Study, out: Path, format: ExportFormat) -> tuple[Path, ...]:
     """Write a study's annotations, and its candidates, to a folder.
 
+    A case without annotations gets no file, unless the folder has one of an earlier export: that is emptied.
+
     Parameters
     ----------
     study : Study
@@ -231,18 +240,17 @@ def export_study(study: Study, out: Path, format: ExportFormat) -> tuple[Path, .
         suffix = "json" if format == "json" else "csv"
         tables = {"points": [a for points in by_case.values() for a in points], "candidates": study.candidates()}
         for table, points in tables.items():
-            if points or table == "points":
-                path = out / f"{table}.{suffix}"
+            path = out / f"{table}.{suffix}"
+            if points or table == "points" or path.exists():
                 write_points(path, points)
                 written.append(path)
     for case, points in by_case.items():
-        if format == "slicer" and points:
-            path = out / f"{case}.mrk.json"
-            write_markups(path, points)
-            written.append(path)
+        markups, path = out / f"{case}.mrk.json", out / f"{case}_points.nii.gz"
+        if format == "slicer" and (points or markups.exists()):
+            write_markups(markups, points)
+            written.append(markups)
         if format == "nifti":
-            if points:
-                path = out / f"{case}_points.nii.gz"
+            if points or path.exists():
                 labels = label_image([p.world for p in points], reference_grid(study.files_of(case)))
                 write_volume(path, labels, "lesion points, label k is the case's k-th row in points.csv")
                 written.append(path)
