@@ -14,7 +14,7 @@ from napari_lesion_points.store.cases import CaseFiles, choose_reference, find_c
 from napari_lesion_points.store.volumes import write_volume
 
 if TYPE_CHECKING:
-from pathlib import Path
+    from pathlib import Path
 
 
 def touch(root: Path, *names: str) -> Path:

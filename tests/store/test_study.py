@@ -153,6 +153,30 @@ def test_a_new_run_replaces_the_candidates_shown_and_no_annotation(study: Study)
     assert study.candidates("01") == ()
 
 
+@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.UNSURE])
+def test_a_verdict_that_newer_candidates_inherited_is_undone_with_theirs(study: Study, verdict: Verdict) -> None:
+    def verdicts() -> list[tuple[Verdict, str]]:
+        return [(c.verdict, c.reader) for c in study.candidates("01")]
+
+    found = candidate("q")
+    x, y, z = found.world
+    study.add_candidates("01", [found], "m", 2.0)
+    said = Change("sub-01", "judge", {}, {"q": (found, replace(found, verdict=verdict, reader="ada"))})
+    study.apply(said)
+    for number in (1, 2):
+        again = [replace(candidate(f"r{number}{off}"), world=(x + off, y, z)) for off in (number, 50)]
+        study.add_candidates("01", again, f"m{number}", 2.0)
+        assert verdicts() == [(verdict, "ada"), (Verdict.NONE, "")]
+    study.apply(said.inverse())
+    assert verdicts() == [(Verdict.NONE, ""), (Verdict.NONE, "")]
+    study.apply(said)
+    assert verdicts() == [(verdict, "ada"), (Verdict.NONE, "")]
+    near, _ = study.candidates("01")
+    study.apply(Change("sub-01", "judge", {}, {near.id: (near, replace(near, verdict=Verdict.ACCEPTED, reader="bob"))}))
+    study.apply(said.inverse())
+    assert verdicts() == [(Verdict.ACCEPTED, "bob"), (Verdict.NONE, "")]  # what was said of it since then stays
+
+
 def test_a_verdict_and_its_annotation_are_undone_together(study: Study) -> None:
     found = candidate("q")
     study.add_candidates("01", [found], "m", 2.0)

@@ -198,36 +198,46 @@ def _apply_annotation(
     after: LesionPoint | None,
 ) -> None:
     """Bring one annotation from before to after; None is absent."""
-    _require_stored(connection, annotations_of(reading).where(ANNOTATIONS.c.id == point_id), point_id, before)
+    found = connection.execute(annotations_of(reading).where(ANNOTATIONS.c.id == point_id)).one_or_none()
+    _require_same(point_id, point_of(found._asdict()) if found else None, before)
     values = {**row_of(after), "removed": False} if after else {"removed": True}
     put(connection, ANNOTATIONS, {"reading": reading, "id": point_id}, values)
 
 
 def _apply_verdict(connection: sql.Connection, reading: str, before: LesionPoint, after: LesionPoint) -> None:
-    """Change verdict and reader of one candidate, and nothing else of it; of the newest run that has it."""
+    """Change verdict and reader of one candidate, and nothing else of it; of the newest run that has it.
+
+    What candidates of still newer runs have inherited changes with it.
+    """
     if row_of(after) != row_of(replace(before, verdict=after.verdict, reader=after.reader)):
         raise StudyError(f"candidate {before.id!r}: a reader changes its verdict only. Place an annotation instead.")
-    same = (CANDIDATES.c.id == before.id) & (CANDIDATES.c.case == before.case)
-    seen = sql.select(RUNS.c.run).where(RUNS.c.reading == _source(reading))
-    newest = sql.select(sql.func.max(CANDIDATES.c.run)).where(same, CANDIDATES.c.run.in_(seen)).scalar_subquery()
-    query = _judged(reading).where(same, CANDIDATES.c.run == newest)
-    found = connection.execute(query).one_or_none()
-    if found is not None:  # a recalibration since then is no conflict: a verdict is on the lesion
-        stored = point_of(found._asdict())
-        before = replace(before, existence=stored.existence, entropy=stored.entropy)
-    _require_stored(connection, query, before.id, before)
-    number = connection.execute(query).one().number
-    verdict = {"verdict": str(after.verdict), "reader": after.reader}
-    put(connection, VERDICTS, {"candidate": number, "reading": reading}, verdict)
+    seen = CANDIDATES.c.run.in_(sql.select(RUNS.c.run).where(RUNS.c.reading == _source(reading)))
+    of_case = _judged(reading).where(CANDIDATES.c.case == before.case, seen)
+    rows = connection.execute(of_case.where(CANDIDATES.c.id == before.id)).all()
+    _require(bool(rows), f"candidate {before.id!r} is not stored")
+    found = max(rows, key=lambda row: row.run)
+    stored = point_of(found._asdict())  # a recalibration since then is no conflict: a verdict is on the lesion
+    _require_same(before.id, stored, replace(before, existence=stored.existence, entropy=stored.entropy))
+    _judge(connection, reading, found, after.verdict, after.reader)
+    old, new = (p.verdict if p.verdict in _KEPT else Verdict.NONE for p in (before, after))
+    newer = connection.execute(of_case.where(CANDIDATES.c.run > found.run)).all() if old is not new else ()
+    for run in {row.run for row in newer}:
+        heirs = [row for row in newer if row.run == run]
+        places = [(row.x_mm, row.y_mm, row.z_mm) for row in heirs]
+        for _, k in match_points([before.world], places, SAME_LESION_MM).pairs:
+            if heirs[k].verdict == str(old) and (not old or heirs[k].reader == before.reader):
+                _judge(connection, reading, heirs[k], new, after.reader if new else "")
 
 
-def _require_stored(
-    connection: sql.Connection, query: sql.Select[Any], point_id: str, before: LesionPoint | None
-) -> None:
+def _judge(connection: sql.Connection, reading: str, candidate: Any, verdict: Verdict, reader: str) -> None:
+    key = {"candidate": candidate.number, "reading": reading}
+    put(connection, VERDICTS, key, {"verdict": str(verdict), "reader": reader})
+
+
+def _require_same(point_id: str, stored: LesionPoint | None, before: LesionPoint | None) -> None:
     """Refuse an edit of a point that is not stored as it was before (compared as rows, where NaN equals NaN)."""
-    found = connection.execute(query).one_or_none()
-    stored = row_of(point_of(found._asdict())) if found else None
-    _require(stored == (before and row_of(before)), f"point {point_id!r} is not stored as it was when this edit began")
+    same = (stored and row_of(stored)) == (before and row_of(before))
+    _require(same, f"point {point_id!r} is not stored as it was when this edit began")
 
 
 def _require(condition: bool, otherwise: str) -> None:
