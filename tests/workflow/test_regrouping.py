@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Change, LesionPoint, Origin, Verdict
+from napari_lesion_points.errors import ConflictError
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow.regrouping import common_centre, merge_change, merge_partners, split_change
 from napari_lesion_points.workflow.review import left_out, review_queue, verdict_change
@@ -171,6 +172,26 @@ def test_merged_with_an_accepted_candidate_both_are_moved(study: Study) -> None:
     assert verdicts(study) == {"x0": "moved", "x6": "moved"}
     assert study.annotations()[0].verdict is Verdict.MOVED
     study.apply(change.inverse())
+    assert everything(study) == before
+
+
+@pytest.mark.parametrize("meanwhile", ["moved", "deleted", "judged"])
+def test_a_partner_that_is_not_as_it_was_is_not_merged_with(study: Study, meanwhile: str) -> None:
+    clicked = LesionPoint(CASE, (3.0, 0, 0))
+    if meanwhile != "judged":
+        study.apply(Change.adding(clicked))
+    wanted = "x6" if meanwhile == "judged" else clicked.id
+    partner = next(p for p in merge_partners(study, by_id(study)["x0"]) if p.id == wanted)
+    study.apply(
+        {
+            "moved": lambda: Change.moving(partner, (9, 0, 0)),
+            "deleted": lambda: Change.deleting(partner),
+            "judged": lambda: verdict_change(study, partner, Verdict.REJECTED),
+        }[meanwhile]()
+    )
+    before = everything(study)
+    with pytest.raises(ConflictError, match="is not stored as it was"):
+        study.apply(merge_change(study, by_id(study)["x0"], partner))
     assert everything(study) == before
 
 

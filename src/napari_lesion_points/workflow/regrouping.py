@@ -82,19 +82,19 @@ def merge_change(study: Study, candidate: LesionPoint, partner: LesionPoint) -> 
     study, candidate
         See `verdict_change`.
     partner : LesionPoint
-        As stored; one of `merge_partners`.
+        One of `merge_partners`. If it is not stored like that any more, the study refuses the change.
     """
     centre = common_centre((candidate, partner))
     candidates = {c.id: c for c in study.candidates(candidate.case)}
-    stored = {a.id: a for a in study.annotations(candidate.case)}
-    kept = stored.get(partner.id)
-    change = lesions_change(study, candidate, Verdict.MOVED, [] if kept else [centre], "merge")
+    is_annotation = partner.id not in candidates or any(a.id == partner.id for a in study.annotations(candidate.case))
+    change = lesions_change(study, candidate, Verdict.MOVED, [] if is_annotation else [centre], "merge")
     edits, verdicts = dict(change.annotations), dict(change.candidates)
-    if kept:
-        verdict = Verdict.MOVED if kept.verdict else kept.verdict
-        edits[kept.id] = (kept, replace(kept, world=centre, verdict=verdict))
+    if is_annotation:
+        verdict = Verdict.MOVED if partner.verdict else partner.verdict
+        edits[partner.id] = (partner, replace(partner, world=centre, verdict=verdict))
     if partner.id in candidates:
-        verdicts[partner.id] = (candidates[partner.id], judged(study, candidates[partner.id], Verdict.MOVED))
+        before = candidates[partner.id] if is_annotation else partner
+        verdicts[partner.id] = (before, judged(study, before, Verdict.MOVED))
     return replace(change, annotations=edits, candidates=verdicts)
 
 
