@@ -27,6 +27,10 @@ class StudyError(LesionPointsError):
     """A study folder or its database cannot be opened, written or understood."""
 
 
+class BusyError(StudyError):
+    """The study's database cannot be used just now, since another program writes or the server is away: try again."""
+
+
 class ConflictError(StudyError):
     """An edit starts from something else than what is stored: somebody else was faster. Nothing of it is stored."""
 

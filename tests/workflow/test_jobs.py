@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress, Started, Validation
+from napari_lesion_points.core.records import LesionPoint
+from napari_lesion_points.errors import BusyError
+from napari_lesion_points.store import engines
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_volume
@@ -203,6 +208,50 @@ def test_a_prediction_is_on_disk_and_in_the_study_before_it_is_told(
         on_file = detect(Path(event.heatmap), min_existence=0.001)
         assert on_file[0].mass == pytest.approx(event.candidates[0].mass, rel=0.05)
         assert on_file[0].world == pytest.approx(event.candidates[0].world, abs=0.3)
+
+
+def a_prediction(files: Path, ended: list[str]) -> Iterator[Event]:
+    """A job that predicts one case, and says when it is ended."""
+    heatmap = files / "heatmap.nii.gz"
+    heatmap.write_bytes(b"")
+    try:
+        yield CasePredicted("sub-01", str(heatmap), (LesionPoint("sub-01", (0, 0, 0), mass=0.5, existence=0.5),), 2.0)
+        yield Finished("returned", "1 case")
+    finally:
+        ended.append("job")
+
+
+def test_a_prediction_waits_for_a_study_that_is_busy(
+    pointed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_BUSY_TIMEOUT_S", 0.01)
+    with Study.open(pointed, tmp_path / "store", reader="ada") as study:
+        other = sqlite3.connect(study.store / "study.sqlite", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        events = storing(study, a_prediction(tmp_path, []), "m")
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(list, events)
+            time.sleep(0.5)
+            assert not waiting.done()
+            other.rollback()
+            assert [type(event) for event in waiting.result(20)] == [CasePredicted, Finished]
+        assert len(study.candidates("sub-01")) == 1
+        other.close()
+
+
+def test_a_job_whose_result_cannot_be_kept_is_ended_at_once(
+    pointed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(jobs, "PATIENCE_S", 0.1)
+    ended: list[str] = []
+    with Study.open(pointed, tmp_path / "store", reader="ada") as study:
+        other = sqlite3.connect(study.store / "study.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BusyError, match=r"another program is writing.*Nothing was stored":
+            list(storing(study, a_prediction(tmp_path, ended), "m"))
+        assert ended == ["job"]
+        other.close()
 
 
 def test_a_stopped_training_keeps_a_model_and_goes_on(pointed: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from napari_lesion_points.errors import StudyError
-from napari_lesion_points.store.engines import Engine, PostgreSQL, SQLite
+from napari_lesion_points.errors import BusyError, StudyError
+from napari_lesion_points.store.engines import PASSING, Engine, PostgreSQL, SQLite
 from napari_lesion_points.store.schema import SCHEMA, STEPS, metadata
 
 if TYPE_CHECKING:
@@ -77,14 +77,16 @@ class Database:
         Raises
         ------
         StudyError
-            If the database fails; it says why and what to do.
+            If the database fails; it says why and what to do. A `BusyError` if that may be over in a moment.
         """
         try:
             with self._engine.execution_options(writes=write).begin() as connection:
                 yield connection
         except DBAPIError as error:
-            reason, remedy = self._kind.failure(error.orig)
-            raise StudyError(f"{self.name}: {reason} ({' '.join(str(error.orig).split())}). {remedy}") from error
+            reason, remedy = failure = self._kind.failure(error.orig)
+            kind = BusyError if failure in PASSING else StudyError
+            stored = " Nothing was stored." if write else ""
+            raise kind(f"{self.name}: {reason} ({' '.join(str(error.orig).split())}). {remedy}{stored}") from error
 
     def close(self) -> None:
         """Let go of the file or the server (the next transaction would open it again)."""

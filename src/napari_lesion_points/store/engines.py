@@ -21,12 +21,15 @@ _BUSY_TIMEOUT_S = 5.0  # longer than any write of ours; a user still waits for i
 _BUSY = "another program is writing to it", "Close that program, or try again in a moment."
 _READ_ONLY = "it cannot be written", "Name a folder that you may write to with --store."
 _DAMAGED = "it is damaged or not the database of a study", "Restore it from a backup, or move it away to begin anew."
-_FULL = "the disk is full", "Free some space; the last edit was not stored."
-_OTHER = "the database refused", "Check the disk; the last edit was not stored."
-_UNREACHABLE = "the server cannot be reached", "Check the address and the network; the last edit was not stored."
+_FULL = "the disk is full", "Free some space."
+_OTHER = "the database refused", "Check the disk."
+_UNREACHABLE = "the server cannot be reached", "Check the address and the network."
 _REFUSED = "the server does not let you in", "Check user and password, in the URL or in a .pgpass file."
 _ABSENT = "the server has no such database", "Make it with createdb, one database for each study."
 _NO_RIGHTS = "you may not write there", "Ask the server's administrator for the right to create tables."
+
+#: Failures that may be over in a moment.
+PASSING = (_BUSY, _UNREACHABLE)
 
 
 class Engine(Protocol):

@@ -18,12 +18,14 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress
+from napari_lesion_points.errors import BusyError
 from napari_lesion_points.store.atomic import atomic_path
 from napari_lesion_points.workflow.calibrations import on_scale
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 
 #: After being asked to stop, a job may take so long (s) to finish its step and write what it has; then it is killed.
 GRACE_S = 60.0
+
+#: So long (s) a prediction waits for a study that another program keeps busy.
+PATIENCE_S = 30.0
+
 _POLL_S = 0.1
 
 
@@ -89,18 +95,36 @@ def run(
 def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event]:
     """Pass on a job's events, each case's files and candidates being in the study before its event is.
 
-    Candidates are kept on the scale that the study has for the model by then: it may be recalibrated meanwhile.
+    Candidates are kept on the scale that the study has for the model by then: it may be recalibrated meanwhile. If the
+    study is busy, this waits, at most `PATIENCE_S`. The job ends with this generator, also when that raises.
     """
-    for event in events:
-        if isinstance(event, CasePredicted):
-            here = replace(event, candidates=on_scale(study, Path(model), event.candidates))
-            _keep(here.heatmap, study.heatmap_path(here.case))
-            if here.mask:
-                _keep(here.mask, study.segmentation_path(here.case))
-            study.add_candidates(here.case, here.candidates, model, here.sigma_mm)
-            yield here
-        else:
-            yield event
+    try:
+        for event in events:
+            if isinstance(event, CasePredicted):
+                here = replace(event, candidates=on_scale(study, Path(model), event.candidates))
+                _keep(here.heatmap, study.heatmap_path(here.case))
+                if here.mask:
+                    _keep(here.mask, study.segmentation_path(here.case))
+                _add_when_free(study, here, model)
+                yield here
+            else:
+                yield event
+    finally:
+        if isinstance(events, Generator):
+            events.close()  # now, and not when the last reference to a failure is gone
+
+
+def _add_when_free(study: Study, found: CasePredicted, model: str) -> None:
+    """Store candidates; what was refused because the study is busy is tried again."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            study.add_candidates(found.case, found.candidates, model, found.sigma_mm)
+            return
+        except BusyError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(_POLL_S)
 
 
 def _keep(file: str, kept: Path) -> None:
