@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint, Origin
-from napari_lesion_points.errors import StudyError
+from napari_lesion_points.errors import BusyError, StudyError
 from napari_lesion_points.ui.loading import Heatmap
 
 from .conftest import world
@@ -85,11 +86,14 @@ def test_a_drag_that_another_case_overtakes_changes_neither(reading: Any, tool: 
     start = reading.pixel(lesion)
     QTest.mouseMove(reading.canvas, start)
     QTest.mousePress(reading.canvas, LEFT, NONE, start)
-    for step in (10, 20):
-        QTest.mouseMove(reading.canvas, start + QPoint(step, 10))
-        reading.qtbot.wait(20)
-    moved = reading.controller.shown.to_world(reading.controller.editor.layer.data)
-    assert np.abs(moved - stored).max() > 1
+    steps = cycle((10, 20))
+
+    def moved() -> bool:
+        QTest.mouseMove(reading.canvas, start + QPoint(next(steps), 10))
+        there = reading.controller.shown.to_world(reading.controller.editor.layer.data)
+        return bool(np.abs(there - stored).max() > 1)
+
+    reading.until(moved)
     reading.controller.select_case("sub-02")
     reading.until(lambda: reading.controller.state.shown == "sub-02")
     QTest.mouseMove(reading.canvas, start + QPoint(40, 20))
@@ -296,6 +300,27 @@ def test_a_bare_image_ends_with_tab_and_case_and_the_tool_stays_in_hand(reading:
     tools["add"].click()  # shows what it is for
     reading.key(Qt.Key.Key_D)
     assert (lesions.visible, str(lesions.mode)) == (True, "add")
+
+
+def test_a_click_stays_on_screen_when_it_is_stored_but_cannot_be_read_again(
+    reading: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, message = reading.controller.study, reading.dock.message.label
+    lesion, other = world(LESION), world((15.0, 30.0, 9.0))
+    reading.slice_to(lesion)
+    reading.click(lesion)
+
+    def busy(*_: Any) -> Any:
+        raise BusyError("study.sqlite: another program is writing to it. Try again in a moment.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(study), "annotations", busy)
+        reading.click(other)
+        assert "Stored, but not read again: study.sqlite" in message.text()
+        assert len(reading.controller.editor.layer.data) == 2
+    assert len(reading.stored) == 2
+    reading.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert len(reading.stored) == 1
 
 
 def test_an_edit_that_somebody_else_overtook_shows_theirs_and_can_be_made_again(reading: Any) -> None:

@@ -248,7 +248,7 @@ def test_a_job_whose_result_cannot_be_kept_is_ended_at_once(
     with Study.open(pointed, tmp_path / "store", reader="ada") as study:
         other = sqlite3.connect(study.store / "study.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(BusyError, match=r"another program is writing.*Nothing was stored":
+        with pytest.raises(BusyError, match=r"another program is writing.*Nothing was stored"):
             list(storing(study, a_prediction(tmp_path, ended), "m"))
         assert ended == ["job"]
         other.close()

@@ -15,6 +15,10 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: The reading that everybody works on who does not read blind.
 SHARED = "shared"
@@ -160,6 +164,20 @@ class Change:
     def moving(cls, before: LesionPoint, world: tuple[float, float, float]) -> Change:
         """Return the change that moves one annotation to world mm."""
         return cls(before.case, "move", {before.id: (before, before.moved(world))}, {})
+
+    def made_of(self, annotations: Sequence[LesionPoint]) -> tuple[LesionPoint, ...]:
+        """Return what the case's annotations are after this change.
+
+        Examples
+        --------
+        >>> one, two = LesionPoint("sub-01", (1, 2, 3)), LesionPoint("sub-01", (4, 5, 6))
+        >>> [p.world for p in Change.moving(one, (7, 8, 9)).made_of([one, two])]
+        [(7.0, 8.0, 9.0), (4.0, 5.0, 6.0)]
+        >>> Change.adding(two).made_of([one]) == (one, two), Change.deleting(one).made_of([one, two]) == (two,)
+        (True, True)
+        """
+        after = {p.id: p for p in annotations} | {name: point for name, (_, point) in self.annotations.items()}
+        return tuple(point for point in after.values() if point is not None)
 
     def inverse(self) -> Change:
         """Return the change that undoes this one."""

@@ -193,8 +193,11 @@ class Controller(QObject):
             views=self.state.views, devices=self.state.devices, job=self.state.job,
         )  # fmt: skip
 
-    def refresh(self, case: str = "", **changes: Any) -> None:
-        """Read a case's counts, or all (in a worker), and the points of the case on screen, from the study again."""
+    def refresh(self, case: str = "", stored: Change | None = None, **changes: Any) -> None:
+        """Read a case's counts, or all (in a worker), and the points of the case on screen, from the study again.
+
+        If that fails after a change was `stored`, what it made of the points is shown.
+        """
         if self.study is None:
             return
         if not case:
@@ -210,6 +213,10 @@ class Controller(QObject):
                 changes["candidates"] = candidates
         except LesionPointsError as error:
             changes["notice"] = Notice(str(error), "error")
+            if stored is not None:
+                changes["notice"] = Notice(_("Stored, but not read again: {error}").format(error=error), "warning")
+                if stored.case == self.state.shown:
+                    changes["points"] = stored.made_of(self.state.points)
         self.update(**changes)
 
     # cases -----------------------------------------------------------------------------------------------------------
@@ -394,7 +401,7 @@ class Controller(QObject):
         self._apply(change)
         self._undo.push(change)
         said = _STORED.get(change.label) or _("{edit}, stored.").format(edit=edit_words(change.label).capitalize())
-        self.refresh(change.case, notice=Notice(said))
+        self.refresh(change.case, change, notice=Notice(said))
         return self.state.points
 
     def undo(self) -> None:
@@ -434,7 +441,7 @@ class Controller(QObject):
             self.say(_("Not stored: {error}").format(error=error), "error")
             return False
         self._undo.push(change)
-        self.show_stored(text, case=change.case)
+        self._show_anew(change.case, change, notice=Notice(text))
         return True
 
     def _apply(self, change: Change) -> None:
@@ -450,8 +457,8 @@ class Controller(QObject):
         """Show what is stored after a change, of a case or of any, that did not come from the lesions layer."""
         self._show_anew(case, notice=Notice(text, level))
 
-    def _show_anew(self, case: str, **changes: Any) -> None:
-        self.refresh(case, **changes)
+    def _show_anew(self, case: str, stored: Change | None = None, **changes: Any) -> None:
+        self.refresh(case, stored, **changes)
         if self.editor is not None:
             self.editor.show(self.state.points)
 
