@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint, Origin
 from napari_lesion_points.errors import BusyError, StudyError
@@ -73,6 +74,15 @@ def test_drag_moves_and_a_slip_does_not(reading: Any) -> None:
     np.testing.assert_allclose(reading.stored[0], lesion, atol=3 * pixel_mm(reading))
 
 
+def pull(hand: Any, to: QPoint) -> None:
+    """Move the mouse with the left button down, whatever the system's own pointer does meanwhile."""
+    hand.qtbot.wait(20)  # vispy drops what follows in quick succession
+    at = QPointF(to)
+    event = QMouseEvent(QEvent.Type.MouseMove, at, hand.canvas.mapToGlobal(at), Qt.MouseButton.NoButton, LEFT, NONE)
+    QApplication.sendEvent(hand.canvas, event)
+    hand.qtbot.wait(20)  # and napari waits a little
+
+
 @pytest.mark.parametrize("tool", ["add", "select"])
 def test_a_drag_that_another_case_overtakes_changes_neither(reading: Any, tool: str) -> None:
     study, elsewhere = reading.controller.study, [world((20.0, 20, 9)), world((12.0, 30, 9))]
@@ -86,18 +96,12 @@ def test_a_drag_that_another_case_overtakes_changes_neither(reading: Any, tool: 
     start = reading.pixel(lesion)
     QTest.mouseMove(reading.canvas, start)
     QTest.mousePress(reading.canvas, LEFT, NONE, start)
-    steps = cycle((10, 20))
-
-    def moved() -> bool:
-        QTest.mouseMove(reading.canvas, start + QPoint(next(steps), 10))
-        there = reading.controller.shown.to_world(reading.controller.editor.layer.data)
-        return bool(np.abs(there - stored).max() > 1)
-
-    reading.until(moved)
+    pull(reading, start + QPoint(20, 10))
+    moved = reading.controller.shown.to_world(reading.controller.editor.layer.data)
+    assert np.abs(moved - stored).max() > 1
     reading.controller.select_case("sub-02")
     reading.until(lambda: reading.controller.state.shown == "sub-02")
-    QTest.mouseMove(reading.canvas, start + QPoint(40, 20))
-    reading.qtbot.wait(20)
+    pull(reading, start + QPoint(40, 20))
     QTest.mouseRelease(reading.canvas, LEFT, NONE, start + QPoint(40, 20))
     reading.qtbot.wait(20)
     assert [p.world for p in study.annotations("sub-01")] == stored
@@ -146,9 +150,7 @@ def test_a_drag_that_another_button_ends_is_taken_back(reading: Any) -> None:
     (stored,) = reading.stored
     at = reading.pixel(lesion)
     QTest.mousePress(reading.canvas, LEFT, NONE, at)
-    for step in (15, 30):
-        QTest.mouseMove(reading.canvas, at + QPoint(step, 0))
-        reading.qtbot.wait(20)
+    pull(reading, at + QPoint(30, 0))
     QTest.mousePress(reading.canvas, RIGHT, NONE, at + QPoint(30, 0))
     QTest.mouseRelease(reading.canvas, RIGHT, NONE, at + QPoint(30, 0))
     QTest.mouseRelease(reading.canvas, LEFT, NONE, at + QPoint(30, 0))
