@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Started
 from napari_lesion_points.core.geometry import Grid, Volume
+from napari_lesion_points.store import painted_mask
 from napari_lesion_points.store.volumes import write_volume
+from napari_lesion_points.ui import painting
 from napari_lesion_points.ui.mask_layers import DRAWN, PAINTED
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec
 
@@ -76,6 +79,33 @@ def test_another_case_saves_at_once_and_the_mask_is_there_again_afterwards(paint
     painter.until(lambda: painter.controller.state.shown == "sub-01" and painter.dock.painting.ready)
     assert np.count_nonzero(painter.viewer.layers[PAINTED].data) == 1
     assert painter.dock.painting.mode == "paint"  # still in hand
+
+
+def test_a_mask_that_is_being_written_is_shown_as_it_was_left(painter: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_read, save, load = threading.Event(), painted_mask.save_mask, painting.load_masks
+    desk = painter.dock.painting
+
+    def slow_save(*args: Any) -> Any:
+        has_read.wait(20)
+        return save(*args)
+
+    def load_while_it_is_written(files: Any, path: Path, *args: Any) -> Any:
+        found = load(files, path, *args)
+        if path == mask_file(painter):
+            has_read.set()
+            while not desk._writer.idle:
+                time.sleep(0.01)
+        return found
+
+    monkeypatch.setattr(painted_mask, "save_mask", slow_save)
+    painter.click(AT)
+    painter.controller.select_case("sub-02")
+    painter.until(lambda: painter.controller.state.shown == "sub-02" and desk.ready)
+    monkeypatch.setattr(painting, "load_masks", load_while_it_is_written)
+    painter.controller.select_case("sub-01")
+    painter.until(lambda: painter.controller.state.shown == "sub-01" and desk.ready)
+    assert painter.viewer.layers[PAINTED].data.sum() == 1
+    assert voxels(mask_file(painter)).tolist() == [[20, 24, 7]]
 
 
 def test_closing_the_window_saves_at_once(painter: Any) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 from napari_lesion_points.core.records import CONSENSUS, SHARED, CaseState, Change, LesionPoint
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.study import Study
-from napari_lesion_points.ui import controller as controller_module
+from napari_lesion_points.ui import readers as readers_module
 from napari_lesion_points.ui.screen import resolve
 from napari_lesion_points.ui.session import State
 from napari_lesion_points.workflow.consensus import Keep, settlement
@@ -154,19 +154,30 @@ def test_there_is_a_way_back_from_the_consensus(readers: Any) -> None:
     settle(readers)
     readers.key(Qt.Key.Key_A)
     press(readers, leave)
-    readers.until(lambda: readers.controller.screen.case_ready)
-    assert (state().reading, state().differences, leave.isEnabled()) == (SHARED, (), False)
+    readers.until(lambda: state().reading == SHARED and readers.controller.screen.case_ready)
+    assert (state().differences, leave.isEnabled()) == ((), False)
     readers.until(lambda: readers.controller.screen.readers == ("ada", "bob"))  # listed anew
     settle(readers)
     assert readers.controller.screen.settled == 1
 
     press(readers, leave)
+    readers.until(lambda: state().reading == SHARED)
     readers.controller.reopen(blind=True)
-    readers.until(lambda: readers.controller.screen.case_ready and readers.controller.screen.readers == ("ada", "bob"))
+    readers.until(lambda: state().reading == "maria" and readers.controller.screen.case_ready)
+    readers.until(lambda: readers.controller.screen.readers == ("ada", "bob"))
     settle(readers)
     press(readers, leave)
+    readers.until(lambda: state().reading == "maria" and readers.controller.screen.case_ready)
+
+
+def test_what_was_asked_of_one_study_is_no_answer_for_another(readers: Any, dataset: Path, tmp_path: Path) -> None:
+    readers.dock.readers_desk.compare()
+    readers.controller.reopen(blind=True)
+    readers.controller.use_study(Study.open(dataset, tmp_path / "elsewhere", reader="eve"))
     readers.until(lambda: readers.controller.screen.case_ready)
-    assert state().reading == "maria"
+    readers.qtbot.wait(300)
+    state = readers.controller.state
+    assert (state.store, state.reading, state.agreement) == (str(tmp_path / "elsewhere"), SHARED, ())
 
 
 def test_a_consensus_that_cannot_be_read_says_so_and_nothing_else(
@@ -175,7 +186,7 @@ def test_a_consensus_that_cannot_be_read_says_so_and_nothing_else(
     def broken(_: Study) -> None:
         raise StudyError("the database is gone.")
 
-    monkeypatch.setattr(controller_module, "survey", broken)
+    monkeypatch.setattr(readers_module, "survey", broken)
     press(readers, readers.dock.readers.begin)
     readers.until(lambda: readers.controller.state.notice.level == "error")
     readers.qtbot.wait(50)

@@ -395,7 +395,6 @@ def test_an_overtaken_verdict_is_said_while_all_cases_are_read_again(reviewing: 
 def test_another_reading_of_the_same_case_has_its_queue_at_once(reviewing: Any) -> None:
     reviewing.key(Qt.Key.Key_A)
     reviewing.dock.cases.blind.click()
-    reviewing.until(lambda: reviewing.controller.screen.case_ready)
-    assert reviewing.controller.state.reading == "maria"
+    reviewing.until(lambda: reviewing.controller.state.reading == "maria" and reviewing.controller.screen.case_ready)
     assert [p.id for p in reviewing.controller.state.queue] == ["b", "c", "a"]
     assert reviewing.dock.review.count.text() == "3 of 3 left"

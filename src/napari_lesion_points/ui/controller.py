@@ -171,11 +171,21 @@ class Controller(QObject):
             except LesionPointsError as error:
                 self.say(str(error), "error")
                 return
-            self.use_study(other, self.state.wanted)
+            self.switch(other)
         else:
             self.leaving.emit()
             study.reader = name
             self.update(reader=name)
+
+    def switch(self, reading: Study) -> None:
+        """Go on with the open study in another reading, once a worker has read what that shows first."""
+        study = self.study
+
+        def ready(found: Survey) -> None:
+            if self.study is study:  # else another was opened meanwhile
+                self.use_study(found, self.state.wanted)
+
+        self.workers.start(survey, reading, returned=ready, failed=lambda why: self.say(why, "error"))
 
     def _leave_study(self) -> None:
         self.leaving.emit()

@@ -139,8 +139,12 @@ class PaintDesk:
     def train(self, *, minutes: float, init: str, device: str) -> None:
         """Train a segmentation on the checked masks, once all of them are on disk."""
         self.save()
-        cases = self._controller.screen.mask_cases
-        start = partial(self._jobs.segment, cases, minutes=minutes, init=init, device=device)
+        study, cases = self._controller.study, self._controller.screen.mask_cases
+
+        def start() -> None:
+            if self._controller.study is study:  # else another was opened meanwhile
+                self._jobs.segment(cases, minutes=minutes, init=init, device=device)
+
         if self._writer.idle:
             start()
         else:
@@ -203,7 +207,7 @@ class PaintDesk:
             self._study = controller.study
             if self._study is not None:
                 controller.workers.start(
-                    _all_measured, self._study.painted_masks(),
+                    _all_measured, self._study,
                     returned=partial(self._take_all, self._study), failed=self._say_error,
                 )  # fmt: skip
         if opened:
@@ -225,12 +229,13 @@ class PaintDesk:
         if study is None or shown is None:
             return
         path = study.mask_path(shown.case)
+        waiting = self._writer.unsaved(path)  # it may be on disk before the file is shown, but after it was read
         self._controller.workers.start(
             load_masks, study.files_of(shown.case), path, study.segmentation_path(shown.case), shown.grid,
-            returned=partial(self._show, shown, path), failed=self._say_error,
+            returned=partial(self._show, shown, path, waiting), failed=self._say_error,
         )  # fmt: skip
 
-    def _show(self, shown: DisplayedCase, path: Path, masks: CaseMasks) -> None:
+    def _show(self, shown: DisplayedCase, path: Path, waiting: UnsavedMask | None, masks: CaseMasks) -> None:
         controller = self._controller
         if shown is not controller.shown:
             return  # another case is on screen by now
@@ -238,7 +243,7 @@ class PaintDesk:
         if self.ready:  # it is being painted on, and only what was drawn is new
             controller.scene.show_drawn(shown, drawn)
         else:
-            unsaved = self._writer.unsaved(path)  # newer than what was read
+            unsaved = self._writer.unsaved(path) or waiting  # newer than what was read
             data = np.array((unsaved.volume if unsaved else masks.painted).data)
             controller.scene.show_masks(shown, data, drawn)
             layer = controller.scene.painted
@@ -290,8 +295,9 @@ def _measured(case: str, path: Path) -> PaintedMask:
     return PaintedMask(case, len(lesions.sizes), float(lesions.sizes.sum() * voxel_ml(mask.grid)))
 
 
-def _all_measured(paths: dict[str, Path]) -> tuple[PaintedMask, ...]:
-    return tuple(_measured(case, path) for case, path in sorted(paths.items()))
+def _all_measured(study: Study) -> tuple[PaintedMask, ...]:
+    """Measure what is painted in all cases. Runs in a worker."""
+    return tuple(_measured(case, path) for case, path in sorted(study.painted_masks().items()))
 
 
 def _case_of(path: Path) -> str:

@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_lesion_points.core.records import CONSENSUS, SHARED, Change
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.summaries import Survey, survey
 from napari_lesion_points.ui.translation import _, ngettext
 from napari_lesion_points.ui.vocabulary import edit_words
 
@@ -51,8 +52,14 @@ class ReadersDesk:
     def compare(self) -> None:
         """Compare all readers."""
         study = self._controller.study
+
+        def compared(rows: tuple[AgreementRow, ...]) -> None:
+            if study is self._controller.study:
+                self._controller.update(agreement=rows)
+                self._controller.say(rows[-1].words)
+
         if study is not None:
-            self._controller.workers.start(_compare, study, returned=self._compared, failed=self._failed)
+            self._controller.workers.start(_compare, study, returned=compared, failed=self._failed)
 
     def save(self, path: Path) -> None:
         """Write the newest comparison as a table."""
@@ -69,7 +76,7 @@ class ReadersDesk:
             self._controller.say(_("Comparing {first} and {second} …").format(first=first, second=second))
             self._controller.workers.start(
                 _differences, study, first, second,
-                returned=lambda found: self._begun(study, (first, second), found), failed=self._failed,
+                returned=lambda found: self._begun(study, (first, second), *found), failed=self._failed,
             )  # fmt: skip
 
     def leave(self) -> None:
@@ -82,7 +89,7 @@ class ReadersDesk:
         except LesionPointsError as error:
             controller.say(str(error), "error")
             return
-        controller.use_study(own, controller.state.wanted)
+        controller.switch(own)
 
     def keep_first(self) -> None:
         """Follow the first reader."""
@@ -108,14 +115,10 @@ class ReadersDesk:
         """Go back to the difference before."""
         self._go(self._controller.state.difference_at - 1)
 
-    def _compared(self, rows: tuple[AgreementRow, ...]) -> None:
-        self._controller.update(agreement=rows)
-        self._controller.say(rows[-1].words)
-
     def _failed(self, why: str) -> None:
         self._controller.say(why, "error")
 
-    def _begun(self, study: Study, readers: tuple[str, str], found: tuple[Difference, ...]) -> None:
+    def _begun(self, study: Study, readers: tuple[str, str], found: tuple[Difference, ...], consensus: Survey) -> None:
         controller = self._controller
         if controller.study is not study:
             return  # another study was opened meanwhile
@@ -123,7 +126,7 @@ class ReadersDesk:
         readings, agreement = controller.state.readings, controller.state.agreement
         self._approached = self._fetched = ""
         case = found[at].points[0].case if at < len(found) else ""
-        if not controller.use_study(study.of(CONSENSUS), case):
+        if not controller.use_study(consensus, case):
             return
         if study.reading != CONSENSUS:
             self._blind = study.reading == study.reader
@@ -229,7 +232,8 @@ def _save(path: Path, rows: tuple[AgreementRow, ...]) -> None:
     write_agreement(path, rows)
 
 
-def _differences(study: Study, first: str, second: str) -> tuple[Difference, ...]:
+def _differences(study: Study, first: str, second: str) -> tuple[tuple[Difference, ...], Survey]:
     from napari_lesion_points.workflow.consensus import begin_consensus
 
-    return tuple(difference for __, found in begin_consensus(study, first, second) for difference in found)
+    differences = tuple(difference for __, found in begin_consensus(study, first, second) for difference in found)
+    return differences, survey(study.of(CONSENSUS))
