@@ -33,7 +33,7 @@ from scipy import ndimage
 from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.events import CasePredicted, Finished
 from napari_lesion_points.core.geometry import Volume
-from napari_lesion_points.core.matching import match_points
+from napari_lesion_points.core.matching import TOLERANCE_MM, match_points
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     best_threshold,
@@ -51,7 +51,6 @@ from napari_lesion_points.workflow.models import STARTER, describe_model
 from napari_lesion_points.workflow.review import review_queue, verdict_change
 from napari_lesion_points.workflow.specs import plan_prediction, plan_training
 
-TOLERANCE_MM = 6.0
 CONFLUENT_MM3 = 500.0
 CLICKS = "5,10,20,all"  # all: until the patient is done
 SCRATCH = "all"

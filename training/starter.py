@@ -25,6 +25,7 @@ import torch
 from napari_lesion_points import __version__
 from napari_lesion_points.core.events import LossPoint, Validation
 from napari_lesion_points.core.geometry import Grid, Volume
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.phantom import FINE_GRID, Anatomy
 from napari_lesion_points.core.phantom.look import VARIED, draw_look, draw_sequences
 from napari_lesion_points.core.phantom.scanner import scan, whole
@@ -47,7 +48,6 @@ SEQUENCES = tuple(VARIED)
 SPACING_MM = 1.0, 2.0  # of cubic voxels; the network works at a case's own, as far as it is between these
 SIGMA_VOX = 1.5
 THICKEST_MM = 5.0  # of the simulated slices
-TOLERANCE_MM = 6.0
 SCENES = 64
 VALIDATION_CASES = 24
 VALIDATION_SEED = 1_000_000  # scenes have the seeds 0, 1, ...

@@ -6,9 +6,10 @@ import json
 from itertools import permutations
 from pathlib import Path
 
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.workflow.models import STARTER
-from training.real_patients import LOG, TOLERANCE_MM, Bench, read_results
+from training.real_patients import LOG, Bench, read_results
 from training.reproduce.tables import Table
 
 _ABOUT = "about.json"  # of which study the results are, and in how many minutes

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: farther from one another.
 SAME_LESION_MM = 3.0
 
+#: Points farther apart than this are not matched, unless one says otherwise.
+TOLERANCE_MM = 6.0
+
 
 @dataclass(frozen=True, eq=False)
 class Matching:

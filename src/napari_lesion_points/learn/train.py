@@ -24,6 +24,7 @@ import torch
 
 from napari_lesion_points.core.calibration import Recalibration, fit_recalibration
 from napari_lesion_points.core.events import LossPoint, Progress, Validation
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     calibrated_threshold,
@@ -73,7 +74,7 @@ class TrainSettings:
     patches: PatchSettings
     minutes: float | None = None
     epochs: int | None = None
-    tolerance_mm: float = 6.0
+    tolerance_mm: float = TOLERANCE_MM
     seed: int = 0
     label: Label = field(default_factory=Label)
 

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from napari_lesion_points.core.agreement import PointAgreement, cohen_kappa, compare_points, fleiss_kappa
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Verdict
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.tables import write_table
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.core.records import LesionPoint
     from napari_lesion_points.store.study import Study
-
-#: A point of one reader this near to one of another is of the same lesion: as far as a detection may be off.
-TOLERANCE_MM = 6.0
 
 #: In the column `case`, what is pooled over all cases.
 ALL_CASES = "all cases"

@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
+from napari_lesion_points.core.matching import SAME_LESION_MM, TOLERANCE_MM, match_points
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Change, LesionPoint, Verdict
 from napari_lesion_points.errors import StudyError
-from napari_lesion_points.workflow.agreement import TOLERANCE_MM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_lesion_points.core.events import Event, Finished, Progress
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint
 from napari_lesion_points.errors import LesionPointsError, OutputError
 from napari_lesion_points.store.atomic import atomic_write
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 CASES = 22
 ANNOTATED = 16
 READER = "demo"
-TOLERANCE_MM = 6.0
 CLICK_ERROR_MM = 1.0  # standard deviation per axis of a click from the lesion's centre
 SECONDS_PER_CASE = 1.2  # to simulate one
 

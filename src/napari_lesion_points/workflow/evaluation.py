@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_lesion_points.core.counts import count_coverage
 from napari_lesion_points.core.intervals import bootstrap_figures
-from napari_lesion_points.core.matching import assign_then_discard
+from napari_lesion_points.core.matching import TOLERANCE_MM, assign_then_discard
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     DetectionFigures,
@@ -107,7 +107,7 @@ def evaluate(
     candidates: Path,
     truth: Path,
     *,
-    tolerance_mm: float = 6.0,
+    tolerance_mm: float = TOLERANCE_MM,
     threshold: float | None = None,
     cases: Collection[str] | None = None,
 ) -> Evaluation:
@@ -167,7 +167,7 @@ def compare(names: Sequence[str], candidates: Sequence[LesionPoint], truth: Sequ
 
 
 def evaluate_cases(
-    cases: Sequence[CaseDetections], *, tolerance_mm: float = 6.0, threshold: float | None = None
+    cases: Sequence[CaseDetections], *, tolerance_mm: float = TOLERANCE_MM, threshold: float | None = None
 ) -> Evaluation:
     """Work out all figures.
 

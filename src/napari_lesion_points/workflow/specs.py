@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
@@ -113,7 +114,7 @@ class TrainSpec:
     init: str = ""
     device: str = "auto"
     seed: int = 0
-    tolerance_mm: float = 6.0
+    tolerance_mm: float = TOLERANCE_MM
     recipe: str = "fast"
     any_subset: bool = False
     label: str = "heatmap"
@@ -200,7 +201,7 @@ def plan_training(
     init: Path | None = None,
     device: str = "auto",
     seed: int = 0,
-    tolerance_mm: float = 6.0,
+    tolerance_mm: float = TOLERANCE_MM,
     recipe: str | None = None,
     label: str | None = None,
     decay: float | None = None,

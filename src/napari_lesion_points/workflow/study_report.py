@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.records import CaseState, Origin
 from napari_lesion_points.errors import CheckpointError, StudyError
 from napari_lesion_points.workflow.evaluation import compare, evaluate_cases
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.workflow.models import ModelCard
-
-TOLERANCE_MM = 6.0
 
 
 def write_study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Path:

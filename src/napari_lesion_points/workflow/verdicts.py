@@ -22,13 +22,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_lesion_points.core.matching import SAME_LESION_MM, match_points
+from napari_lesion_points.core.matching import SAME_LESION_MM, TOLERANCE_MM, match_points
 from napari_lesion_points.core.operating import JudgedCandidates
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Origin, Verdict
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.workflow.lineage import learned_cases
 from napari_lesion_points.workflow.review import stem_ids
-from napari_lesion_points.workflow.study_report import TOLERANCE_MM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
