@@ -149,7 +149,8 @@ class Bench:
         path = self.out / "networks" / network.name / f"found-{part}.json.gz"
         if not path.is_file() and not self.may_train:
             raise NotTrainedError(path)
-        self._asked.add(network.name)
+        if self.may_train:
+            self._asked.add(network.name)
         if not path.is_file():
             self._provide(network, part)
             self._predict(network, part, path)
