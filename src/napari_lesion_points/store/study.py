@@ -295,8 +295,9 @@ class Study:
         query = history_of(None if everyone else self.reading)
         if case is not None:
             query = query.where(EDITS.c.case == self.files_of(case).case)
-        with self._database.transaction() as connection:
-            return tuple(edit_of(row) for row in connection.execute(query).mappings())
+        with self._database.transaction() as connection:  # short, as writers wait for it: edits are made outside
+            rows = connection.execute(query).mappings().all()
+        return tuple(map(edit_of, rows))
 
     def apply(self, *changes: Change) -> None:
         """Carry out an edit, or several as one: all of it is on disk on return, or none.
@@ -424,8 +425,8 @@ class Study:
 
     def _points(self, query: sql.Select[Any]) -> tuple[LesionPoint, ...]:
         with self._database.transaction() as connection:
-            points = tuple(point_of(row._asdict()) for row in connection.execute(query))
-        return tuple(point for point in points if point.case in self._by_name)
+            rows = connection.execute(query).all()
+        return tuple(point_of(row._asdict()) for row in rows if row.case in self._by_name)
 
 
 def _count(rows: sql.Subquery, *more: sql.ColumnElement[Any]) -> sql.Select[Any]:
