@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
-
 from napari_lesion_points.core.records import CONSENSUS, SHARED, Change
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.approach import Approach
 from napari_lesion_points.ui.summaries import Survey, survey
 from napari_lesion_points.ui.translation import _, ngettext
 from napari_lesion_points.ui.vocabulary import edit_words
@@ -30,9 +29,7 @@ class ReadersDesk:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._approached = ""
-        self._arriving = False  # the view is on its way to that one
-        self._fetched = ""  # the point whose case was asked for, once: it may be unreadable
+        self._approach = Approach(controller, self._at_hand, self._show)
         self._blind = False  # whether the consensus was opened by somebody who reads blind
         controller.changed.connect(self._on_changed)
         controller.walked.connect(self._on_walked)
@@ -124,7 +121,7 @@ class ReadersDesk:
             return  # another study was opened meanwhile
         at = next((k for k, difference in enumerate(found) if not difference.settled), len(found))
         readings, agreement = controller.state.readings, controller.state.agreement
-        self._approached = self._fetched = ""
+        self._approach.begin()
         case = found[at].points[0].case if at < len(found) else ""
         if not controller.use_study(consensus, case):
             return
@@ -143,7 +140,7 @@ class ReadersDesk:
         controller.say(said.format(first=readers[0], second=readers[1], count=waiting, total=len(found)))
 
     def _go(self, at: int) -> None:
-        self._approached = self._fetched = ""
+        self._approach.begin()
         self._controller.update(difference_at=min(max(at, 0), len(self._controller.state.differences)))
 
     def _settle(self, how: str) -> None:
@@ -189,35 +186,20 @@ class ReadersDesk:
         self._take({point.id: point for point in self._controller.state.candidates})
 
     def _on_changed(self, screen: Screen) -> None:
-        """Bring the difference at hand on screen, once: its case first, then the place."""
-        difference = screen.difference
-        if screen.state.tab != "Readers" or difference is None:
-            return
-        point = difference.points[0]
-        if point.case != screen.state.wanted:
-            if point.id not in (self._approached, self._fetched):
-                self._fetched = point.id
-                self._controller.select_case(point.case)
-        elif screen.case_ready and not screen.state.loading:
-            if point.id == self._approached and (self._arriving or point.id == screen.state.in_view):
-                return
-            self._approached, self._arriving = point.id, True
-            QTimer.singleShot(0, self._approach)
+        if screen.state.tab == "Readers":
+            self._approach.go_on()
 
-    def _approach(self) -> None:
-        """Show the place of the difference at hand, when it still is; from now on it can be settled."""
+    def _at_hand(self) -> LesionPoint | None:
+        difference = self._controller.screen.difference
+        return difference.points[0] if difference else None
+
+    def _show(self, point: LesionPoint) -> None:
+        """Show the place of the difference at hand, with its points selected."""
         controller, difference = self._controller, self._controller.screen.difference
-        arriving, self._arriving = self._arriving, False
-        if controller.closed or not arriving or difference is None:
-            return
-        point = difference.points[0]
-        if point.id != self._approached or not controller.screen.case_ready or point.case != controller.state.shown:
-            return
         controller.jump(point.world)
-        layer, ids = controller.scene.candidates, {p.id for p in difference.points}
+        layer, ids = controller.scene.candidates, {p.id for p in difference.points} if difference else set()
         if layer is not None:
             layer.selected_data = {i for i, p in enumerate(controller.state.candidates) if p.id in ids}
-        controller.update(in_view=point.id)
 
 
 def _compare(study: Study) -> tuple[AgreementRow, ...]:

@@ -10,6 +10,7 @@ from qtpy.QtCore import QTimer
 
 from napari_lesion_points.core.records import Change, LesionPoint, Order, Place, Verdict
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.ui.approach import Approach
 from napari_lesion_points.ui.review_clicks import ReviewClicks
 from napari_lesion_points.ui.session import Notice
 from napari_lesion_points.ui.translation import _
@@ -49,10 +50,7 @@ class ReviewDesk:
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
-        self._approached = ""
-        self._arriving = False  # the view is on its way to that one
-        self._drawn = ""  # the case of the candidate that was approached last
-        self._fetched = ""  # the candidate whose case was asked for, once: it may be unreadable
+        self._approach = Approach(controller, lambda: self.current, self._show)
         self._study: Study | None = None  # what the queue was made of, if that could be read
         self._case = ""  # and whose it is, unless it is that of all cases
         self._threshold: float | None = None  # existence, from which on candidates are in it
@@ -128,7 +126,7 @@ class ReviewDesk:
         ids = [p.id for p in queue]
         at, placing, approached, in_view = 0, False, "", state.in_view
         if stay and current is not None and current.id in ids:
-            at, placing, approached = ids.index(current.id), state.placing, self._approached
+            at, placing, approached = ids.index(current.id), state.placing, self._approach.at
         elif stay:
             passed = {p.id for p in state.queue[: state.at]}
             at = next((k for k, name in enumerate(ids) if name not in passed), len(ids))
@@ -137,7 +135,7 @@ class ReviewDesk:
             at = ids.index(place.candidate) if found else min(place.queue_position, len(ids))
             approached = in_view = place.candidate if found else ""
             self._select(approached)
-        self._approached, self._fetched, self._arriving = approached, "", False
+        self._approach.begin(approached)
         controller.update(
             queue=queue, at=at, queue_before=self._before(queue, proposed), queue_all_cases=all_cases,
             proposed=proposed, placing=placing, in_view=in_view,
@@ -267,7 +265,7 @@ class ReviewDesk:
         return sum(p.id not in queued for p in reviewed)
 
     def _go(self, at: int, **changes: Any) -> None:
-        self._approached = self._fetched = ""
+        self._approach.begin()
         length = len(changes.get("queue", self._controller.state.queue))
         self._controller.update(at=min(max(at, 0), length), placing=False, **changes)
 
@@ -309,38 +307,18 @@ class ReviewDesk:
             self.go_to(next(iter(change.candidates)))
 
     def _on_changed(self, screen: Screen) -> None:
-        """Bring the candidate under review on screen: its case first, once, then the place, whenever that is drawn."""
+        """Have the queue of what is on screen, and the candidate under review in view."""
         if screen.state.tab != "Review":
             return
         made_of, wanted = (self._study, self._case), (self._controller.study, screen.state.wanted)
         if not screen.state.queue_all_cases and screen.state.wanted and wanted != made_of:
             self.start(all_cases=False)  # another case, or study, was chosen: its queue is wanted now
             return
-        current = screen.current
-        if current is None:
-            return
-        if current.case != screen.state.wanted:
-            if current.id not in (self._approached, self._fetched):
-                self._fetched = current.id
-                self._controller.select_case(current.case)
-        elif screen.case_ready and not screen.state.loading:
-            if current.id == self._approached and (self._arriving or current.id == screen.state.in_view):
-                return
-            self._approached, self._arriving = current.id, True
-            # Another case is drawn first, lest the stretch of work be long: at 0 ms, Qt would not wait for that.
-            QTimer.singleShot(0 if self._drawn == current.case else 1, self._approach)
-            self._drawn = current.case
+        self._approach.go_on()
 
-    def _approach(self) -> None:
-        """Show the place of the candidate under review, when it still is; from now on it can be judged."""
-        controller, current = self._controller, self.current
-        arriving, self._arriving = self._arriving, False
-        if controller.closed or not arriving or current is None or current.id != self._approached:
-            return
-        if controller.screen.case_ready and current.case == controller.state.shown:
-            controller.jump(current.world, close_up=True)
-            self._select(current.id)
-            controller.update(in_view=current.id)
+    def _show(self, candidate: LesionPoint) -> None:
+        self._controller.jump(candidate.world, close_up=True)
+        self._select(candidate.id)
 
     def _select(self, candidate: str) -> None:
         layer = self._controller.scene.candidates
