@@ -118,7 +118,8 @@ def test_from_nothing_to_tables_and_on(
     leave("uncertain-2-0")
     sys.argv[sys.argv.index("--only") + 1] = "labels"
     command.main()
-    assert {path.stem for path in out.glob("*.csv")} == {"labels", "matching", "calibration", "counts", "transfer"}
+    written = {path.stem for path in out.glob("*.csv")}
+    assert written == {"labels", "matching", "calibration", "uncertainty", "counts", "transfer"}
     assert list(csv.reader((out / "labels.csv").read_text().splitlines())) == table
     sys.argv[sys.argv.index("2")] = "3"
     with pytest.raises(

@@ -133,7 +133,7 @@ def test_components_are_kept_from_the_least_existence_on(blob_study: Path, model
     card = replace(describe_model(model), components=True, threshold=0.05)
     weights = unpack((model / WEIGHTS).read_bytes(), "m")
     (model / WEIGHTS).write_bytes(pack(weights, {METADATA_KEY: json.dumps(card.to_json())}))
-    for least, scores in ((0.1, [0.4, 0.15]), (0.2, [0.4]), (0.5, [])):
+    for least, scores in ((0.1, [0.8, 0.3]), (0.5, [0.8]), (0.9, [])):
         spec = plan_prediction(
             find_cases(blob_study)[:1], model=model, heatmaps=tmp_path, device="cpu", min_existence=least
         )
