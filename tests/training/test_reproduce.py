@@ -221,6 +221,7 @@ def test_real_patients_are_listed_with_what_taught_their_models(
     monkeypatch.setattr(RealBench, "learn", learn)
     monkeypatch.setattr(RealBench, "test_untouched", lambda self, patient: learn(self, "", None, patient, [STARTER]))
     table = real_patients(study, "derivatives/truth/**/*_dseg.nii.gz", tmp_path / "out", minutes=5)
+    assert table
     assert len(table.rows) == 6 + 2 * 6 * 5
     assert table.rows[:3] == (
         ("sub-0001", "from scratch on sub-0002", "7", "0.25", "50.0", "40.0", "60.0", "10.0", "50.0"),

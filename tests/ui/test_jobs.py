@@ -173,6 +173,20 @@ def test_models_are_looked_for_beside_the_window_and_the_last_look_counts(
     assert (state.models, state.model, state.notice.text) == ((late,), "late", "damaged")
 
 
+def test_what_was_to_follow_the_list_of_one_study_does_not_follow_that_of_another(
+    annotated: Any, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs, go_on = annotated.dock.jobs, threading.Event()
+    order: list[str] = []
+    monkeypatch.setattr("napari_lesion_points.ui.jobs._models_of", lambda _: go_on.wait(20) and ((), ""))
+    jobs.list_models(lambda: order.append("one"))
+    annotated.open(dataset, tmp_path / "elsewhere", "sub-01")
+    jobs.list_models(lambda: order.append("other"))
+    go_on.set()
+    annotated.until(lambda: not jobs.listing)
+    assert order == ["other"]
+
+
 def test_an_unchecked_case_is_not_used(annotated: Any) -> None:
     annotated.show_tab("Train")
     annotated.dock.train.table.item(1, 0).setCheckState(Qt.CheckState.Unchecked)

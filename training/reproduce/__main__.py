@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,7 @@ def main() -> None:
     bench = Bench(Cohort(arguments.study.resolve()), arguments.out, expected, minutes=minutes, steps=steps)
     command = f"python -m training.reproduce {shlex.join(sys.argv[1:])}"
     tables = {name: _of_what_is_there(bench, experiment) for name, experiment in EXPERIMENTS.items()}
-    making = {
+    making: dict[str, Callable[[], Table | None]] = {
         name: partial(EXPERIMENTS[name].table, bench, arguments.seeds)
         for name in names
         if not (there := tables[name]) or there.seeds < arguments.seeds

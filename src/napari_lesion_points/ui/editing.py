@@ -134,6 +134,7 @@ class LesionEditor:
         if self._foreign or self._inherited:
             self.show(self._points)
             if self._inherited:
+                self._inherited = False
                 self._say(_UNMOVED, "warning")
             return
         stored = {p.id: p for p in self._points}

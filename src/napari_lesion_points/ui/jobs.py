@@ -93,7 +93,7 @@ class JobControl(QObject):
         self._finished = False
         self._proposed_for = ""
         self._listing: Task | None = None
-        self._after_listing: list[Callable[[], None]] = []
+        self._after_listing: list[tuple[Study, Callable[[], None]]] = []
 
     def train(
         self,
@@ -268,7 +268,7 @@ class JobControl(QObject):
         if self._listing:
             self._listing.forget()  # it may have looked too early
         if then:
-            self._after_listing.append(then)
+            self._after_listing.append((study, then))
         self._listing = self._controller.workers.start(
             _models_of,
             study,
@@ -292,8 +292,9 @@ class JobControl(QObject):
         chosen = self._controller.state.model
         newest = next(iter(_detectors(models)), "")
         self._controller.update(models=models, model=chosen if chosen in paths else newest)
-        for go_on in after:
-            go_on()
+        for asked_of, go_on in after:
+            if asked_of is study:
+                go_on()
 
     def _choose(self, model: str) -> None:
         if model in _detectors(self._controller.state.models):
