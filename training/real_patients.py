@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--clicks", default=CLICKS)
     parser.add_argument("--scratch", default=SCRATCH, help="after how many clicks a network from scratch learns too")
     arguments = parser.parse_args()
-    bench = Bench(arguments.study, arguments.masks, arguments.out, arguments.model, arguments.minutes)
+    bench = Bench(arguments.study, arguments.masks, arguments.out, arguments.model, minutes=arguments.minutes)
     for patient in bench.patients:
         bench.test_untouched(patient)
     from_scratch = arguments.scratch.split(",")
@@ -104,16 +104,26 @@ def main() -> None:
 
 
 class Bench:
-    """The patients, their truth, and the results so far."""
+    """The patients, their truth, the results so far, and the budget of each training: minutes or epochs."""
 
-    def __init__(self, study: Path, masks: str, out: Path, model: str, minutes: float) -> None:
+    def __init__(
+        self,
+        study: Path,
+        masks: str,
+        out: Path,
+        model: str,
+        *,
+        minutes: float | None = None,
+        epochs: int | None = None,
+    ) -> None:
         self.files = {f.case: f for f in find_cases(study)}
         self.patients = tuple(self.files)
         self.masks = {
             c: next(read_labels(p) for p in sorted(study.glob(masks)) if p.name.startswith(f"{c}_"))
             for c in self.patients
         }
-        self.study, self.out, self.model, self.minutes = study, out, model, minutes
+        self.study, self.out, self.model = study, out, model
+        self.minutes, self.epochs = minutes, epochs
         out.mkdir(parents=True, exist_ok=True)
         self.log = out / LOG
 
@@ -134,7 +144,9 @@ class Bench:
                 out = self.out / "models" / f"{first}-{how_many}-{Path(init).name or 'scratch'}"
                 start = Path(init) if init else None
                 try:
-                    spec = plan_training(study, out=out, cases=[first], minutes=self.minutes, init=start)
+                    spec = plan_training(
+                        study, out=out, cases=[first], minutes=self.minutes, epochs=self.epochs, init=start
+                    )
                 except LesionPointsError as error:  # no lesion among so few clicks
                     print(f"{first}, {how_many} clicks, from {init or 'scratch'}: {error}", flush=True)
                     continue

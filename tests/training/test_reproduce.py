@@ -27,7 +27,7 @@ from training.real_patients import Result
 from training.reproduce import __main__ as command
 from training.reproduce import experiments, judging
 from training.reproduce.cohort import Cohort
-from training.reproduce.networks import Bench, Detected, Network
+from training.reproduce.networks import Bench, Detected, Network, epochs_of
 from training.reproduce.real import real_patients
 
 SPLIT = ("train", "train", "train", "val", "test", "test")
@@ -211,8 +211,11 @@ def test_figures_come_with_intervals_and_the_papers_matching() -> None:
 def test_real_patients_are_listed_with_what_taught_their_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, study: Path
 ) -> None:
+    budgets = []
+
     def learn(self: RealBench, first: str, wanted: int | None, second: str, inits: Sequence[str]) -> None:
         assert wanted is None
+        budgets.append((self.minutes, self.epochs))
         for init in inits:
             result = Result(second, first, init, wanted, 7, 0.25, 0.5, 0.4, 0.6, 0.1, 0.7, 0.5, {})
             with self.log.open("a", encoding="utf-8") as file:
@@ -220,8 +223,12 @@ def test_real_patients_are_listed_with_what_taught_their_models(
 
     monkeypatch.setattr(RealBench, "learn", learn)
     monkeypatch.setattr(RealBench, "test_untouched", lambda self, patient: learn(self, "", None, patient, [STARTER]))
-    table = real_patients(study, "derivatives/truth/**/*_dseg.nii.gz", tmp_path / "out", minutes=5)
+    bench = SimpleNamespace(out=tmp_path, each="1000 steps", minutes=None, steps=1000)
+    masks = "derivatives/truth/**/*_dseg.nii.gz"
+    table = real_patients(cast("Bench", bench), study, masks)
+    assert set(budgets) == {(None, epochs_of(1000, 1))}
     assert table
+    assert table.note.startswith("Percent; 1000 steps for each network;")
     assert len(table.rows) == 6 + 2 * 6 * 5
     assert table.rows[:3] == (
         ("sub-0001", "from scratch on sub-0002", "7", "0.25", "50.0", "40.0", "60.0", "10.0", "50.0"),

@@ -5,7 +5,7 @@
 
 DIR is a BIDS dataset with lesion masks in derivatives/truth and a column `split` (train, val, test) in
 participants.tsv. --real names a second one, of two or more real patients, --real-masks a pattern of its lesion masks.
-Its networks get --minutes-per-run, and the reader's clicks on one patient.
+Its networks learn from the reader's clicks on one patient.
 What OUT has is not made again; killed, it goes on with the network that was being trained. The report has the tables of
 --only and all others for which OUT has what is needed, from as many seeds as it has. What each network found is kept
 in OUT/networks (some kB each) and is enough for that; the models beside it are not read again, but to transfer them.
@@ -62,10 +62,9 @@ def main() -> None:
         for name in names
         if not (there := tables[name]) or there.seeds < arguments.seeds
     }
-    real = arguments.out / "real-patients"
-    tables["real"] = real_patients_of(real)
+    tables["real"] = real_patients_of(bench)
     if arguments.real:
-        making["real"] = partial(real_patients, arguments.real, arguments.real_masks, real, arguments.minutes_per_run)
+        making["real"] = partial(real_patients, bench, arguments.real, arguments.real_masks)
     _write(bench, tables.values(), command)
     for name, make in making.items():
         tables[name] = make()

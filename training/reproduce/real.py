@@ -9,47 +9,50 @@ from pathlib import Path
 from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.workflow.models import STARTER
-from training.real_patients import LOG, Bench, read_results
+from training.real_patients import LOG, read_results
+from training.real_patients import Bench as RealBench
+from training.reproduce.networks import Bench, epochs_of
 from training.reproduce.tables import Table
 
-_ABOUT = "about.json"  # of which study the results are, and in how many minutes
+_ABOUT = "about.json"  # of which study the results are, and the budget of each training
 
 
-def real_patients(study: Path, masks: str, out: Path, minutes: float) -> Table | None:
-    """Test each patient on a model that another patient has taught.
+def real_patients(bench: Bench, study: Path, masks: str) -> Table | None:
+    """Test each patient on a model that another patient has taught, with the budget of the other experiments.
 
     Parameters
     ----------
+    bench : Bench
+        Whose folder and budget to use; what is there is not made again.
     study : Path
         BIDS dataset of at least two patients.
     masks : str
         Pattern of their lesion masks, relative to it.
-    out : Path
-        Folder of the models and results, which are not made again.
-    minutes : float
-        Budget of each training.
 
     Raises
     ------
     SystemExit
-        If the folder has results of another study, or in other minutes.
+        If the folder has results of another study, or of another budget.
     """
-    path, about = out / _ABOUT, {"study": study.name, "minutes": minutes}
+    out = _folder(bench)
+    path, about = out / _ABOUT, {"study": study.name, "each": bench.each}
     if not path.is_file():
         out.mkdir(parents=True, exist_ok=True)
         atomic_write(path, json.dumps(about))
     elif (there := json.loads(path.read_text(encoding="utf-8"))) != about:
         raise SystemExit(f"{out} has results of {there}, not of {about}; name another folder with --out.")
-    bench = Bench(study, masks, out, STARTER, minutes)
-    for patient in bench.patients:
-        bench.test_untouched(patient)
-    for first, second in permutations(bench.patients, 2):
-        bench.learn(first, None, second, (STARTER, ""))
-    return real_patients_of(out)
+    epochs = bench.steps and epochs_of(bench.steps, 1)
+    real = RealBench(study, masks, out, STARTER, minutes=bench.minutes, epochs=epochs)
+    for patient in real.patients:
+        real.test_untouched(patient)
+    for first, second in permutations(real.patients, 2):
+        real.learn(first, None, second, (STARTER, ""))
+    return real_patients_of(bench)
 
 
-def real_patients_of(out: Path) -> Table | None:
-    """Return the table of the results in a folder, None if there are none."""
+def real_patients_of(bench: Bench) -> Table | None:
+    """Return the table of the results that are there, None if there are none."""
+    out = _folder(bench)
     results = read_results(out / LOG)
     if not results:
         return None
@@ -76,7 +79,12 @@ def real_patients_of(out: Path) -> Table | None:
             "F1 without confluent lesions",
         ),
         tuple(sorted(rows)),
-        f"Percent; {about['minutes']:g} minutes for each network; a detection lies within {TOLERANCE_MM:g} mm. The "
+        f"Percent; {about['each']} for each network; a detection lies within {TOLERANCE_MM:g} mm. The "
         "threshold of the starter comes from simulated patients, and fine-tuning keeps it; that of a network from "
         "scratch comes from its own patient, who is all it has. One training each.",
     )
+
+
+def _folder(bench: Bench) -> Path:
+    """Return the folder of the results and models."""
+    return bench.out / "real-patients"
