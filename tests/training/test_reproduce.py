@@ -20,12 +20,13 @@ from numpy.testing import assert_allclose
 from napari_lesion_points.core.metrics import CaseDetections, pooled_outcomes
 from napari_lesion_points.core.overlap import Overlap
 from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.learn.labels import Found
 from napari_lesion_points.workflow.models import STARTER
 from napari_lesion_points.workflow.simulate import simulate_study
 from training.real_patients import Bench as RealBench
 from training.real_patients import Result
 from training.reproduce import __main__ as command
-from training.reproduce import experiments, judging
+from training.reproduce import causes, experiments, judging
 from training.reproduce.cohort import Cohort
 from training.reproduce.networks import Bench, Detected, Network, epochs_of
 from training.reproduce.real import real_patients
@@ -119,7 +120,9 @@ def test_from_nothing_to_tables_and_on(
     sys.argv[sys.argv.index("--only") + 1] = "labels"
     command.main()
     written = {path.stem for path in out.glob("*.csv")}
-    assert written == {"labels", "matching", "calibration", "uncertainty", "counts", "transfer"}
+    assert written == {
+        "labels", "mass", "neighbours", "matching", "calibration", "difference", "uncertainty", "counts", "transfer"
+    }  # fmt: skip
     assert list(csv.reader((out / "labels.csv").read_text().splitlines())) == table
     sys.argv[sys.argv.index("2")] = "3"
     with pytest.raises(
@@ -189,8 +192,44 @@ def test_candidates_belong_to_the_nearest_lesion() -> None:
         detect=lambda *_: Detected([found], [], [], [], Overlap(0, 0, 0)),
         cohort=SimpleNamespace(split={"train": ()}, truth={"a": SimpleNamespace(sizes=np.array([60, 5, 5]))}),
     )
-    rows = {row[1]: row[2:] for row in judging.mass(cast("Bench", bench), [0]).rows}
+    rows = {row[1]: row[2:] for row in causes.mass(cast("Bench", bench), [0]).rows}
     assert rows == {"small": ("0.50", "0.20", "0.20"), "medium": ("nan",) * 3, "large": ("2.00", "0.80", "0.50")}
+
+
+def test_close_lesions_are_counted_apart_from_the_others() -> None:
+    truth = np.array([[0.0, 0, 0], [12, 0, 0], [100, 0, 0], [124.1, 0, 0]])
+    centers = np.array([[5.0, 0, 0], [101, 0, 0], [125, 0, 0], [60, 0, 0]])
+    fitted = CaseDetections("a", centers, np.array([0.9, 0.9, 0.9, 0.1]), truth)
+    alone = CaseDetections("b", np.zeros((0, 3)), np.zeros(0), truth[:1])
+    parts = [
+        Found("a", truth, {0.2: replace(fitted, existence=np.ones(4)), 0.5: replace(fitted, existence=np.zeros(4))}),
+        Found("b", truth[:1], {0.2: alone, 0.5: alone}),
+    ]
+    bench = SimpleNamespace(
+        tolerance_mm=12.0,
+        detect=lambda *_: Detected([fitted, alone], [], parts, [], Overlap(0, 0, 0)),
+        cohort=SimpleNamespace(
+            split={"train": (), "test": ("a", "b")},
+            truth={"a": SimpleNamespace(world=truth), "b": SimpleNamespace(world=truth[:1])},
+        ),
+    )
+    table = causes.neighbours(cast("Bench", bench), [0])
+    rows = {row[:2]: row[2:] for row in table.rows}
+    assert rows["heatmap, sigma 1.5", "fitting"] == ("50.0", "66.7")  # of two, and of two and the one alone
+    assert rows["geodesic", "components"] == ("50.0", "66.7")
+    assert "of which 2 of 5 have another within 12 mm" in table.note
+
+
+def test_where_sum_and_fit_differ_both_are_beside_the_truth() -> None:
+    truth = np.array([[0.0, 0, 0], [100, 0, 0]])
+    centers = np.array([[0.0, 0, 0], [50, 0, 0], [100, 0, 0], [200, 0, 0]])
+    fitted = CaseDetections("a", centers, np.array([0.5, 0.3, 0.8, 0.1]), truth)
+    found = Detected([fitted], [replace(fitted, existence=np.array([0.9, 0.5, 0.85, 0.12]))], [], [], Overlap(0, 0, 0))
+    bench = SimpleNamespace(tolerance_mm=6.0, detect=lambda *_: found, cohort=SimpleNamespace(split={"train": ()}))
+    greater, alike, less = (row[1:] for row in causes.difference(cast("Bench", bench), [0, 1]).rows)
+    assert greater == ("4", "70.0", "40.0", "50.0")
+    assert alike == ("4", "48.5", "45.0", "50.0")
+    assert less == ("0", "", "", "")
 
 
 def test_figures_come_with_intervals_and_the_papers_matching() -> None:

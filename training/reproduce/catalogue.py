@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from training.reproduce import experiments
+from training.reproduce.causes import difference, mass, neighbours
 from training.reproduce.experiments import annotation_time, jitter, labels, patients, transfer
-from training.reproduce.judging import calibration, counts, mass, matching, uncertainty
+from training.reproduce.judging import calibration, counts, matching, uncertainty
 from training.reproduce.networks import Bench
 from training.reproduce.tables import Table
 
@@ -35,8 +36,10 @@ EXPERIMENTS = {
         Experiment("patients", lambda seeds: seeds * (2 * len(experiments.PATIENTS) - 1), patients),
         Experiment("annotation-time", lambda seeds: seeds * 2, annotation_time),
         Experiment("mass", lambda seeds: 0, mass),
+        Experiment("neighbours", lambda seeds: 0, neighbours),
         Experiment("matching", lambda seeds: 0, matching),
         Experiment("calibration", lambda seeds: seeds, calibration),
+        Experiment("difference", lambda seeds: 0, difference),
         Experiment("uncertainty", lambda seeds: 0, uncertainty),
         Experiment("counts", lambda seeds: 0, counts),
         Experiment(

@@ -58,23 +58,33 @@ def heatmap(bench: Bench, seed: int, sigma_vox: float = SIGMAS_VOX[-1]) -> Netwo
     return Network(f"heatmap-{sigma_vox:g}-{seed}", bench.cohort.split["train"], sigma_vox=sigma_vox, seed=seed)
 
 
+def fitted_candidates(bench: Bench, network: Network) -> tuple[list[CaseDetections], float]:
+    """Return fitted candidates of the test cases, and the threshold that the validation cases chose."""
+    threshold, _ = operating_threshold(bench.detect(network, "val").fitted, bench.tolerance_mm)
+    return bench.detect(network, "test").fitted, threshold
+
+
+def connected_components(bench: Bench, network: Network) -> tuple[list[CaseDetections], float]:
+    """Return connected components of the test cases at the threshold that the validation cases chose, and 0: all."""
+    threshold, _, _ = choose_components(bench.detect(network, "val").components, bench.tolerance_mm)
+    return [f.by_threshold[threshold] for f in bench.detect(network, "test").components], 0.0
+
+
 def by_fitting(bench: Bench, network: Network) -> Figures:
     """Return the figures of fitted candidates at the threshold of the validation cases."""
-    threshold, _ = operating_threshold(bench.detect(network, "val").fitted, bench.tolerance_mm)
-    return _figures(bench, bench.detect(network, "test").fitted, threshold)
+    return _figures(bench, *fitted_candidates(bench, network))
 
 
 def by_components(bench: Bench, network: Network) -> Figures:
     """Return the figures of connected components at the threshold of the validation cases."""
-    threshold, _, _ = choose_components(bench.detect(network, "val").components, bench.tolerance_mm)
-    return _figures(bench, [f.by_threshold[threshold] for f in bench.detect(network, "test").components], 0.0)
+    return _figures(bench, *connected_components(bench, network))
 
 
 def labels(bench: Bench, seeds: Sequence[int]) -> Table:
     """Compare what is learned and how it is read: the paper's Tables 1 and 3."""
     rows = []
     for kind in OTHER_LABELS:
-        some = [_of_label(bench, kind, seed) for seed in seeds]
+        some = [of_label(bench, kind, seed) for seed in seeds]
         rows += [_label_row(kind, "components", [by_components(bench, n) for n in some])]
         rows += [(kind, "components", PAPER, *paper.DETECTION[kind, "components"], "", "")]
     for detection, read in (("components", by_components), ("fitting", by_fitting)):
@@ -186,7 +196,7 @@ def annotation_time(bench: Bench, seeds: Sequence[int]) -> Table:
 def transfer(bench: Bench, seeds: Sequence[int]) -> Table:
     """Learn masks of few patients, from networks of other labels and from nothing: the paper's Tables 2 and 4."""
     everything = bench.cohort.split["train"]
-    whole = [_of_label(bench, "segmentation", seed) for seed in seeds]
+    whole = [of_label(bench, "segmentation", seed) for seed in seeds]
     rows = _transfer_rows(bench, "nothing", 1.0, len(everything), whole)
     for share in SHARES:
         few = max(round(share * len(everything)), 1)
@@ -204,7 +214,8 @@ def transfer(bench: Bench, seeds: Sequence[int]) -> Table:
     )
 
 
-def _of_label(bench: Bench, kind: Kind, seed: int) -> Network:
+def of_label(bench: Bench, kind: Kind, seed: int) -> Network:
+    """Return the network that learns another label from all patients."""
     return Network(f"{kind}-{seed}", bench.cohort.split["train"], kind, seed=seed)
 
 
@@ -215,7 +226,7 @@ def drawn(sigma_vox: float) -> str:
 
 def _start(bench: Bench, learned: str, seed: int) -> Network | None:
     """Return the network of a row of the transfer, which may be none."""
-    known: dict[str, Network] = {kind: _of_label(bench, kind, seed) for kind in OTHER_LABELS}
+    known: dict[str, Network] = {kind: of_label(bench, kind, seed) for kind in OTHER_LABELS}
     return (known | {drawn(sigma): heatmap(bench, seed, sigma) for sigma in SIGMAS_VOX}).get(learned)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_lesion_points.core.counts import count_coverage, count_distribution, lesion_count
 from napari_lesion_points.core.intervals import bootstrap_figures
-from napari_lesion_points.core.matching import assign_then_discard, distances_mm, match_points
+from napari_lesion_points.core.matching import assign_then_discard, match_points
 from napari_lesion_points.core.metrics import (
     CaseDetections,
     binary_entropy,
@@ -26,13 +26,12 @@ from napari_lesion_points.core.metrics import (
 )
 from napari_lesion_points.core.retention import FRACTIONS, retention_curve
 from napari_lesion_points.workflow.recalibrations import METHODS, calibration_figures
-from training.reproduce.experiments import SIGMAS_VOX, SIZES, drawn, dropping, heatmap
+from training.reproduce.experiments import dropping, heatmap
 from training.reproduce.networks import Bench, Network
 from training.reproduce.tables import Curves, Table, spread
 
 Array = NDArray[np.float64]
 
-NEAR_MM = 8.0  # of a lesion
 _GREATEST_FALSE = 5.0  # false positives per case that are drawn
 
 
@@ -168,37 +167,6 @@ def counts(bench: Bench, seeds: Sequence[int]) -> Table:
         "Percent of test cases. Numbers are whole, so an interval should hold more than 90 %: how much more is in the "
         "second column, from existence alone.",
     )
-
-
-def mass(bench: Bench, seeds: Sequence[int]) -> Table:
-    """Ask how many candidates share a lesion: why fitting finds large lesions less well than small ones."""
-    rows = []
-    for sigma in SIGMAS_VOX:
-        each = [_shared(bench, heatmap(bench, s, sigma)) for s in seeds]
-        for size, figures in zip(("small", "medium", "large"), zip(*each, strict=True), strict=True):
-            rows.append((drawn(sigma), size, *(f"{statistics.mean(f):.2f}" for f in zip(*figures, strict=True))))
-    return Table(
-        "mass",
-        "How many candidates share a lesion",
-        ("label", "lesions", "candidates", "their existence", "that of the strongest"),
-        tuple(rows),
-        f"Means over the lesions of the test cases. A candidate belongs to the lesion nearest to it, within {NEAR_MM:g}"
-        " mm. The network spreads the mass of a large lesion over its width, and several narrow Gaussians share it.",
-    )
-
-
-def _shared(bench: Bench, network: Network) -> list[tuple[float, float, float]]:
-    """By size of the lesions: candidates at a lesion, the sum of their existence, the greatest of it; means."""
-    rows = []
-    for found in bench.detect(network, "test").fitted:
-        distances = distances_mm(found.centers_world, found.truth_world)
-        near = (distances <= NEAR_MM) & (distances == distances.min(axis=1, keepdims=True, initial=np.inf))
-        shares = np.where(near, found.existence[:, None], 0.0)
-        at = near.sum(axis=0), shares.sum(axis=0), shares.max(axis=0, initial=0.0)
-        rows.append(np.column_stack([bench.cohort.truth[found.case].sizes, *at]))
-    table = np.concatenate(rows)
-    some = [table[(table[:, 0] >= low) & (table[:, 0] <= high), 1:] for low, high in SIZES]
-    return [(float(x), float(y), float(z)) for x, y, z in (t.mean(axis=0) if len(t) else (np.nan,) * 3 for t in some)]
 
 
 def _held_by_itself(existence: Array) -> float:
