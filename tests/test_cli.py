@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from napari_lesion_points.cli.opening import split_names
 from napari_lesion_points.core.events import CasePredicted, Event, Finished
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.heatmap import draw_gaussians
+from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.records import CaseState, LesionPoint, Origin
 from napari_lesion_points.store.cases import find_cases, reference_grid
 from napari_lesion_points.store.points_file import COLUMNS, read_points
@@ -90,6 +92,15 @@ def study(blob_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         mask = draw_gaussians(grid.shape, points_vox, 1.0) > 0.03
         write_volume(root / "derivatives" / "masks" / f"{files.case}_mask.nii.gz", Volume(mask, grid))
     return root
+
+
+def test_the_tolerance_is_that_of_the_program() -> None:
+    given = {
+        name: parameter.default
+        for name, of in cli._COMMANDS.items()
+        if (parameter := inspect.signature(of).parameters.get("tolerance_mm"))
+    }
+    assert given == dict.fromkeys(("train", "evaluate", "agreement", "consensus"), TOLERANCE_MM)
 
 
 def test_help_names_every_command(invoke: Invoke) -> None:

@@ -254,6 +254,22 @@ def test_a_job_whose_result_cannot_be_kept_is_ended_at_once(
         other.close()
 
 
+def test_a_training_has_not_failed_when_its_preview_cannot_be_kept(
+    pointed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(jobs, "PATIENCE_S", 0.1)
+    with Study.open(pointed, tmp_path / "store", reader="ada") as study:
+        other = sqlite3.connect(study.store / "study.sqlite", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        (last,) = storing(study, a_prediction(tmp_path, []), "m", preview=True)
+        assert isinstance(last, Finished)
+        assert last.outcome == "returned"
+        assert last.reason.startswith("1 case No prediction: ")
+        assert "another program is writing" in last.reason
+        other.close()
+
+
 def test_a_stopped_training_keeps_a_model_and_goes_on(pointed: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     events = stop_when(spec_of(pointed, out, epochs=40), in_training)

@@ -18,6 +18,7 @@ from napari_lesion_points.cli.options import (
     ReadingOption,
     StoreOption,
     StudyArgument,
+    ToleranceOption,
 )
 from napari_lesion_points.cli.progress import exit_unless_returned, follow, interruptible
 from napari_lesion_points.core.events import CasePredicted, Event
@@ -191,7 +192,7 @@ def evaluate(
     candidates: Annotated[Path, typer.Option(metavar="CSV", help="Candidates with existence.")],
     truth: Annotated[Path, typer.Option(metavar="CSV", help="True lesions.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
-    tolerance_mm: Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")] = 6.0,
+    tolerance_mm: ToleranceOption = 6.0,
     threshold: Annotated[
         float | None, typer.Option(help="Of existence; by default the best one, reported as such.")
     ] = None,

@@ -35,3 +35,4 @@ ReadingOption = Annotated[
 ]
 CasesOption = Annotated[str, typer.Option("--cases", help="Only these, separated by commas.", metavar="A,B")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+ToleranceOption = Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")]

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from napari_lesion_points.cli.opening import open_reading, split_names
-from napari_lesion_points.cli.options import FilesOption, ReaderOption, StoreOption, StudyArgument
+from napari_lesion_points.cli.options import FilesOption, ReaderOption, StoreOption, StudyArgument, ToleranceOption
 
 
 def agreement(
     study: StudyArgument,
     out: Annotated[Path, typer.Option(metavar="CSV", help="Table to write.")],
     readers: Annotated[str, typer.Option(metavar="A,B", help="Only these; by default all that read.")] = "",
-    tolerance_mm: Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")] = 6.0,
+    tolerance_mm: ToleranceOption = 6.0,
     store: StoreOption = "",
     files: FilesOption = None,
 ) -> None:
@@ -34,7 +34,7 @@ def agreement(
 def consensus(
     study: StudyArgument,
     readers: Annotated[str, typer.Option(metavar="A,B", help="The two to compare.")],
-    tolerance_mm: Annotated[float, typer.Option(min=0, max=1000, help="Greatest distance of a match.")] = 6.0,
+    tolerance_mm: ToleranceOption = 6.0,
     store: StoreOption = "",
     files: FilesOption = None,
     reader: ReaderOption = "",

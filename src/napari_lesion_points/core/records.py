@@ -45,6 +45,13 @@ class Verdict(StrEnum):
     UNSURE = "unsure"  # put aside: looked at, not decided
 
     @property
+    def lesion(self) -> bool | None:
+        """Whether it says that there is a lesion; None if it leaves that open."""
+        if self in (Verdict.NONE, Verdict.UNSURE):
+            return None
+        return self is not Verdict.REJECTED
+
+    @property
     def decided(self) -> bool:
         """Whether it says that there is a lesion, or that there is none.
 
@@ -53,7 +60,7 @@ class Verdict(StrEnum):
         >>> [verdict.name for verdict in Verdict if verdict.decided]
         ['ACCEPTED', 'REJECTED', 'MOVED']
         """
-        return self not in (Verdict.NONE, Verdict.UNSURE)
+        return self.lesion is not None
 
 
 class Order(StrEnum):

@@ -156,7 +156,8 @@ class JobControl(QObject):
         load_matplotlib()
         spec = plan()
         yield Started(spec.summary, "")
-        yield from storing(study, self.runner(spec, stop, partial(self._preview, study, spec)), spec.out)
+        events = self.runner(spec, stop, partial(self._preview, study, spec))
+        yield from storing(study, events, spec.out, preview=True)
 
     def _preview(self, study: Study, training: TrainSpec) -> PredictSpec | None:
         """Plan the prediction of the case that is open now. Runs in a worker: it reads what never changes in place."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_lesion_points.core.agreement import PointAgreement, cohen_kappa, compare_points, fleiss_kappa
 from napari_lesion_points.core.matching import TOLERANCE_MM
-from napari_lesion_points.core.records import CONSENSUS, CaseState, Verdict
+from napari_lesion_points.core.records import CONSENSUS, CaseState
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.tables import write_table
 
@@ -27,8 +27,6 @@ COLUMNS = (
     "case", "readers", "finished", "matched", "only_first", "only_second", "f1", "mean_distance_mm",
     "candidates", "kappa",
 )  # fmt: skip
-
-_LESION = {Verdict.ACCEPTED: True, Verdict.MOVED: True, Verdict.REJECTED: False}
 
 
 @dataclass(frozen=True)
@@ -147,8 +145,9 @@ def _read(reading: Study) -> dict[str, _Reading]:
     for point in reading.annotations():
         points.setdefault(point.case, []).append(point)
     for candidate in reading.candidates():
-        if candidate.verdict in _LESION and candidate.case in begun:
-            begun[candidate.case].verdicts[candidate.id] = _LESION[candidate.verdict]
+        says = candidate.verdict.lesion
+        if says is not None and candidate.case in begun:
+            begun[candidate.case].verdicts[candidate.id] = says
     return {case: _Reading(found.state, tuple(points[case]), found.verdicts) for case, found in begun.items()}
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress
-from napari_lesion_points.errors import BusyError
+from napari_lesion_points.errors import BusyError, LesionPointsError
 from napari_lesion_points.store.atomic import atomic_path
 from napari_lesion_points.workflow.calibrations import on_scale
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
@@ -92,26 +92,42 @@ def run(
                     stream.close()
 
 
-def storing(study: Study, events: Iterator[Event], model: str) -> Iterator[Event]:
+def storing(study: Study, events: Iterator[Event], model: str, *, preview: bool = False) -> Iterator[Event]:
     """Pass on a job's events, each case's files and candidates being in the study before its event is.
 
     Candidates are kept on the scale that the study has for the model by then: it may be recalibrated meanwhile. If the
-    study is busy, this waits, at most `PATIENCE_S`. The job ends with this generator, also when that raises.
+    study is busy, this waits, at most `PATIENCE_S`. The job ends with this generator, also when that raises; but what
+    cannot be kept of the `preview` of a training is only told with the last event, for its model is there.
     """
+    lost = ""
     try:
         for event in events:
             if isinstance(event, CasePredicted):
-                here = replace(event, candidates=on_scale(study, Path(model), event.candidates))
-                _keep(here.heatmap, study.heatmap_path(here.case))
-                if here.mask:
-                    _keep(here.mask, study.segmentation_path(here.case))
-                _add_when_free(study, here, model)
-                yield here
+                try:
+                    here = _stored(study, event, model)
+                except LesionPointsError as error:
+                    if not preview:
+                        raise
+                    lost = f" No prediction: {error}"
+                else:
+                    yield here
+            elif isinstance(event, Finished) and lost:
+                yield replace(event, reason=f"{event.reason}{lost}".lstrip())
             else:
                 yield event
     finally:
         if isinstance(events, Generator):
             events.close()  # now, and not when the last reference to a failure is gone
+
+
+def _stored(study: Study, found: CasePredicted, model: str) -> CasePredicted:
+    """Keep what was found in a case; return it as the study has it."""
+    here = replace(found, candidates=on_scale(study, Path(model), found.candidates))
+    _keep(here.heatmap, study.heatmap_path(here.case))
+    if here.mask:
+        _keep(here.mask, study.segmentation_path(here.case))
+    _add_when_free(study, here, model)
+    return here
 
 
 def _add_when_free(study: Study, found: CasePredicted, model: str) -> None:

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_OUTCOMES = {Verdict.ACCEPTED: 1.0, Verdict.MOVED: 1.0, Verdict.REJECTED: 0.0}  # any other is unknown
-
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -118,7 +116,7 @@ def judged(
 
     Outcomes are (N,) float: 1 a lesion, 0 none, NaN unknown; None when the case has to wait (see the module).
     """
-    outcome = np.array([_OUTCOMES.get(c.verdict, np.nan) for c in candidates])
+    outcome = np.array([np.nan if c.verdict.lesion is None else c.verdict.lesion for c in candidates], float)
     placed = {a.id for a in annotations}
     own = [set(stem_ids(c)) for c in candidates]
     confirmed = [i for i, value in enumerate(outcome) if value == 1.0]
