@@ -226,6 +226,7 @@ def test_a_store_of_the_second_schema_opens_and_may_then_hold_what_an_older_vers
     with Study.open(root, reader="ada") as study:
         study.add_candidates("01", [found("q")], "m", 2.0)
     store = sqlite3.connect(root / "derivatives" / "lesion-points" / "study.sqlite")
+    store.execute("ALTER TABLE cases DROP COLUMN study")
     store.execute("PRAGMA user_version = 2")  # schema 2 had the tables of schema 3
     store.commit()
     with Study.open(root, reader="ada") as study:

@@ -60,6 +60,36 @@ def test_a_store_elsewhere_leaves_the_dataset_alone(root: Path, tmp_path: Path) 
     assert sorted(p.name for p in root.iterdir()) == ["sub-01", "sub-02", "sub-03"]
 
 
+def test_patients_of_two_studies_with_one_name_are_not_mixed(root: Path, tmp_path: Path, store: str | None) -> None:
+    apart = store or tmp_path / "mine"
+    other = tmp_path / "other"
+    shutil.copytree(root, other, ignore=shutil.ignore_patterns("derivatives"))
+    with Study.open(root, apart) as study:
+        study.apply(Change.adding(annotation("a")))
+    with pytest.raises(StudyError, match=rf"sub-01 of another study, {root.name}; this one is other.*another store"):
+        Study.open(other, apart)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / root.name).symlink_to(other)
+    with Study.open(tmp_path / "links" / root.name, apart) as renamed:
+        assert [a.id for a in renamed.annotations()] == ["a"]
+    for n, case in enumerate(("sub-01", "sub-02", "sub-03")):
+        (other / case).rename(other / f"sub-1{n}")
+        for image in list((other / f"sub-1{n}").rglob("*.nii.gz")):
+            image.rename(image.with_name(image.name.replace(case, f"sub-1{n}")))
+    with Study.open(other, apart) as beside:  # no case of that name
+        assert beside.annotations() == ()
+
+
+def test_a_study_that_holds_its_store_may_be_renamed(root: Path, tmp_path: Path) -> None:
+    with Study.open(root) as study:
+        study.apply(Change.adding(annotation("a")))
+    shutil.move(root, tmp_path / "renamed")
+    with Study.open(tmp_path / "renamed") as study:
+        assert [a.id for a in study.annotations()] == ["a"]
+    with Study.open(tmp_path / "renamed", tmp_path / "renamed" / "derivatives" / "lesion-points") as study:
+        assert [a.id for a in study.annotations()] == ["a"]
+
+
 def test_one_image_is_a_study(root: Path) -> None:
     image = root / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz"
     with Study.open(image) as study:

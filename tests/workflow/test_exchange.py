@@ -374,6 +374,19 @@ def test_a_lesion_of_a_corrected_mask_is_the_one_that_is_there(study: Study) -> 
     assert len(study.annotations("01")) == 3
 
 
+def test_masks_of_one_value_named_dseg_are_label_images_only_beside_one_that_is(study: Study) -> None:
+    grid = reference_grid(study.files_of("01"))
+    data = np.zeros(grid.shape, np.uint8)
+    data[2:5, 5, 5] = data[9:12, 5, 5] = data[2:5, 12, 5] = 1
+    write_volume(study.root / "masks" / "sub-01_dseg.nii.gz", Volume(data, grid))
+    (mask,) = points_from_masks(study, "masks/*_dseg.nii.gz")
+    assert mask.points == 3  # a binary mask of three lesions
+    data[2:5, 12, 5] = 2
+    write_volume(study.root / "masks" / "sub-02_dseg.nii.gz", Volume(data, grid))
+    in_pieces, two_labels = points_from_masks(study, "masks/*_dseg.nii.gz")
+    assert (in_pieces.points, two_labels.points) == (1, 2)
+
+
 def test_two_lesions_near_one_point_are_not_both_that_point(study: Study) -> None:
     grid = reference_grid(study.files_of("01"))
     labels = np.zeros(grid.shape, np.uint8)

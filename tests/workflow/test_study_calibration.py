@@ -34,6 +34,7 @@ from napari_lesion_points.workflow.study_calibration import (
     set_threshold,
     use_models_own,
 )
+from napari_lesion_points.workflow.study_report import study_report
 from napari_lesion_points.workflow.verdicts import gather_evidence, judged
 
 CASES = tuple(f"sub-{k:02}" for k in range(1, 7))
@@ -327,6 +328,29 @@ def test_a_threshold_for_a_wish_is_kept_and_goes_with_the_scale(study: Study, ca
     assert f"threshold for {goal} 0.80, from 180 judged" in assess(study, card).words
     (here,) = calibrated_models(study, (card,))
     assert sum(c.existence >= here.threshold for c in study.candidates()) == pytest.approx(len(shown), abs=4)
+
+
+def test_the_report_of_a_study_takes_the_threshold_that_counts_there(study: Study, card: ModelCard) -> None:
+    review(study, card, Recalibration(c=-1.5))
+    for case in CASES:
+        study.set_state(case, CaseState.DONE)
+    before = study_report(study)
+    assert before.evaluation.threshold == card.threshold
+    assert not [note for note in before.notes if "flatters: recalibrated" in note]
+    recalibrate(study, card, assess(study, card))
+    after = study_report(study)
+    (here,) = calibrated_models(study, (card,))
+    assert after.evaluation.threshold == here.threshold != card.threshold
+    assert after.threshold_source == before.threshold_source
+    for figure in ("tp", "fp", "fn"):  # the same candidates are detections as before
+        assert getattr(after.evaluation, figure) == getattr(before.evaluation, figure)
+    assert [note for note in after.notes if "flatters: recalibrated" in note]
+    wanted = estimate(assess(study, card), card, Goal.SENSITIVITY, 0.9)
+    assert wanted is not None
+    set_threshold(study, card, wanted)
+    last = study_report(study)
+    assert last.evaluation.threshold == wanted.point.threshold
+    assert last.threshold_source == "of model mine, chosen on cases of this study"
 
 
 def test_what_one_reads_alone_changes_nothing_for_all(study: Study, card: ModelCard) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sql
 
 #: Version of the tables below, kept in the database; raise it with every change of them, and add a step.
-SCHEMA = 3
+SCHEMA = 4
 
 metadata = sql.MetaData()
 
@@ -33,7 +33,13 @@ def _place_columns() -> tuple[sql.Column[str] | sql.Column[float] | sql.Column[f
     )
 
 
-CASES = sql.Table("cases", metadata, sql.Column("case", sql.String, primary_key=True))
+#: `study` names the study that a case is of, where the store lies outside of it: patients of two may have one name.
+CASES = sql.Table(
+    "cases",
+    metadata,
+    sql.Column("case", sql.String, primary_key=True),
+    sql.Column("study", sql.String, nullable=False, server_default=""),
+)
 
 #: How far a reading of a case is; a case without a row is new.
 PROGRESS = sql.Table(
@@ -149,4 +155,5 @@ _READERS_APART = (
 STEPS: dict[int, tuple[str, ...]] = {
     1: _READERS_APART,
     2: (),  # the same tables; a verdict may be "unsure", which an older version would not understand
+    3: ("ALTER TABLE cases ADD COLUMN study VARCHAR DEFAULT '' NOT NULL",),
 }

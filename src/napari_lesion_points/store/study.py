@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 from copy import copy
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -94,7 +95,9 @@ class Study:
         The images that it was restricted to, or none.
     """
 
-    def __init__(self, root: Path, store: Path, database: Database, reader: str, files: Sequence[CaseFiles]) -> None:
+    def __init__(
+        self, root: Path, store: Path, database: Database, reader: str, files: Sequence[CaseFiles], name: str = ""
+    ) -> None:
         self.root = root
         self.store = store
         self.reader = reader
@@ -103,7 +106,7 @@ class Study:
         self.images: tuple[Path, ...] = ()
         self._by_name = {f.case: f for f in self.files}
         self._database = database
-        self._add_cases()
+        self._add_cases(name)
 
     @classmethod
     def open(
@@ -138,8 +141,10 @@ class Study:
         Raises
         ------
         StudyError
-            If no case is found, the store cannot be written, or its database cannot be used.
+            If no case is found, the store cannot be written, its database cannot be used, or it holds a case of that
+            name of another study, as far as the names of their folders tell.
         """
+        named = Path(os.path.normpath(root.expanduser().absolute()))  # a link keeps its own name
         root = root.expanduser().resolve()
         dataset = root.parent if root.is_file() else root
         found = find_cases(root, images)
@@ -157,7 +162,13 @@ class Study:
             raise StudyError(
                 f"{folder}: cannot be written ({error}). Name a folder that you may write to with {option}."
             ) from error
-        study = cls(root, folder, Database(url or folder / "study.sqlite"), reader, found)
+        name = "" if folder.is_relative_to(dataset) and not url else (named.parent if root.is_file() else named).name
+        database = Database(url or folder / "study.sqlite")
+        try:
+            study = cls(root, folder, database, reader, found, name)
+        except StudyError:
+            database.close()
+            raise
         study.images = tuple(images)
         return study.read_blind(reader) if blind else study
 
@@ -409,16 +420,34 @@ class Study:
         with self._database.transaction(write=True) as connection:
             insert_run(connection, reading, run, candidates)
 
-    def _add_cases(self) -> None:
-        """Give every case of the folder its row; no transaction waits for others when all are there."""
-        query = sql.select(CASES.c.case)
+    def _add_cases(self, study: str) -> None:
+        """Give every case of the folder its row; no transaction waits for others when all are there.
+
+        `study` is the study's name if the store may hold cases of others, too. StudyError if one of these is another's.
+        """
         with self._database.transaction() as connection:
-            missing = self._by_name.keys() - connection.execute(query).scalars()
-        if missing:
+            missing, nameless = self._unknown(connection, study)
+        if missing or nameless:
             with self._database.transaction(write=True) as connection:
-                missing -= set(connection.execute(query).scalars())
+                missing, nameless = self._unknown(connection, study)
                 if missing:
-                    connection.execute(CASES.insert(), [{"case": case} for case in sorted(missing)])
+                    connection.execute(CASES.insert(), [{"case": case, "study": study} for case in sorted(missing)])
+                if nameless:
+                    connection.execute(CASES.update().where(CASES.c.case.in_(nameless)).values(study=study))
+
+    def _unknown(self, connection: sql.Connection, study: str) -> tuple[set[str], set[str]]:
+        """Return the cases without a row, and those whose row is to say which study they are of."""
+        known = {row.case: row.study for row in connection.execute(sql.select(CASES)) if row.case in self._by_name}
+        if study:
+            for case, other in known.items():
+                if other not in ("", study):
+                    raise StudyError(
+                        f"{self._database.name}: holds {case} of another study, {other}; this one is {study}. Name "
+                        f"another store with --store. If it is the same study under a new name, open it as {other}, "
+                        "perhaps through a link of that name."
+                    )
+        nameless = {case for case, other in known.items() if study and not other}
+        return self._by_name.keys() - known.keys(), nameless
 
     def _name(self, case: str | None) -> str | None:
         return None if case is None else self.files_of(case).case

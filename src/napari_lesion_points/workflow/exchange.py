@@ -25,7 +25,7 @@ from napari_lesion_points.store.cases import reference_grid
 from napari_lesion_points.store.label_image import label_image
 from napari_lesion_points.store.points_file import read_points, write_points
 from napari_lesion_points.store.slicer import read_markups, write_markups
-from napari_lesion_points.store.volumes import read_labels, says_label_image, write_volume
+from napari_lesion_points.store.volumes import label_images, read_labels, write_volume
 from napari_lesion_points.workflow.history import write_history
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
         Glob relative to the study folder, such as "derivatives/**/*_mask.nii.gz". The case is the "sub-..." (and
         "ses-...") in the path, the name of a folder that is one of the study's cases, or that of the file without its
         ending or without its last `_word`. A binary mask gives the centres of its components of 3 voxels or more, a
-        label image (by its values, or named `_dseg` as BIDS has it) those of its labels; an empty mask marks the case
-        as done without lesions.
+        label image (one of several values, or see `store.volumes.label_images`) those of its labels; an empty mask
+        marks the case as done without lesions.
 
     Yields
     ------
@@ -158,8 +158,9 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     """
     masks = _masks(study, pattern)
     root = _folder(study)
+    numbered = label_images(path for path, _ in masks)
     for done, (path, case) in enumerate(masks, start=1):
-        found = component_centres(read_labels(path), label_image=says_label_image(path))
+        found = component_centres(read_labels(path), label_image=path in numbered or None)
         name = path.relative_to(root).as_posix()
         points = [
             LesionPoint(

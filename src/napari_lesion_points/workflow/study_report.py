@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari_lesion_points.core.matching import TOLERANCE_MM
 from napari_lesion_points.core.records import CaseState, Origin
 from napari_lesion_points.errors import CheckpointError, StudyError
+from napari_lesion_points.workflow.calibrations import StudyCalibration, read_calibration
 from napari_lesion_points.workflow.evaluation import compare, evaluate_cases
 from napari_lesion_points.workflow.lineage import learned_cases
 from napari_lesion_points.workflow.models import describe_model
@@ -34,13 +35,13 @@ def write_study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Path
 def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
     """Compare a study's candidates with its annotations, in the cases that are done and were predicted.
 
-    Cases that the model learned from are left out. The threshold is the model's own; where candidates of several models
-    are compared, the best for these cases.
+    Cases that the model learned from are left out. The threshold is the one that counts in this study, its own or the
+    model's; where candidates of several models are compared, the best for these cases.
 
     Raises
     ------
     StudyError
-        If no case is left to compare.
+        If no case is left to compare, or what the study holds of the model cannot be read.
     """
     done = [s.case for s in study.summary() if s.state is CaseState.DONE]
     models = {case: model for case, model in study.models().items() if case in done}
@@ -56,7 +57,9 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
         )
     annotations = [a for a in study.annotations() if a.case in names]
     compared = compare(names, [c for c in study.candidates() if c.case in names], annotations)
-    threshold, source = _threshold(sorted({models[name] for name in names}), cards)
+    used = sorted({models[name] for name in names})
+    own = {model: read_calibration(study.store, cards[model]) for model in used if model in cards}
+    threshold, source = _threshold(used, cards, own)
     evaluation = evaluate_cases(compared.cases, tolerance_mm=tolerance_mm, threshold=threshold)
     accepted = sum(a.origin is Origin.MODEL for a in annotations)
     notes = []
@@ -68,14 +71,20 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
         )
     if threshold is None:
         notes.append("The threshold is the best for these very cases, which flatters.")
+    for model, calibration in own.items():
+        if calibration.words:
+            notes.append(
+                f"This study set existence or threshold of {cards[model].name} by verdicts, some of them on these very "
+                f"cases, which flatters: {calibration.words}."
+            )
     if learned:
         notes.append(f"Left out, as the model learned from them or was validated on them: {', '.join(learned)}.")
     unpredicted = [case for case in done if case not in models]
     if unpredicted:
         notes.append(f"Left out, as they were not predicted: {', '.join(unpredicted)}.")
-    used = ", ".join(sorted({Path(models[name]).name for name in names}))
+    judged = ", ".join(sorted(Path(model).name for model in used))
     return Report(
-        f"Candidates of {used} against the annotations of {study.root.name}, cases that are done",
+        f"Candidates of {judged} against the annotations of {study.root.name}, cases that are done",
         compared,
         evaluation,
         source,
@@ -84,7 +93,9 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
     )
 
 
-def _threshold(models: Sequence[str], cards: dict[str, ModelCard]) -> tuple[float | None, str]:
+def _threshold(
+    models: Sequence[str], cards: dict[str, ModelCard], own: dict[str, StudyCalibration]
+) -> tuple[float | None, str]:
     """Return the threshold of the one model there is, and where it comes from; None if there is none such."""
     if len(models) > 1:
         return None, "best for these cases; there are several models"
@@ -92,7 +103,9 @@ def _threshold(models: Sequence[str], cards: dict[str, ModelCard]) -> tuple[floa
     if card is None:
         return None, "best for these cases; the model is gone"
     chosen = "its training cases" if card.figures_on_training_cases else "its validation cases"
-    return card.threshold, f"of model {card.name}, chosen on {chosen}"
+    if own[models[0]].threshold is not None:
+        chosen = "cases of this study"
+    return own[models[0]].of(card).threshold, f"of model {card.name}, chosen on {chosen}"
 
 
 def _card(model: str) -> ModelCard | None:
