@@ -30,6 +30,7 @@ from training.reproduce import causes, experiments, judging
 from training.reproduce.cohort import Cohort
 from training.reproduce.networks import Bench, Detected, Network, epochs_of
 from training.reproduce.real import real_patients
+from training.reproduce.tables import spread
 
 SPLIT = ("train", "train", "train", "val", "test", "test")
 
@@ -129,6 +130,11 @@ def test_from_nothing_to_tables_and_on(
         SystemExit, match=r"networks of study, 2 steps each, not of study, 3 steps; name another folder"
     ):
         command.main()
+
+
+def test_what_is_undefined_with_one_seed_is_left_out_of_mean_and_spread() -> None:
+    nan = float("nan")
+    assert [spread(v) for v in ([0.5, 0.52], [0.5, nan], [nan, nan], [0.5])] == ["51.0 ± 1.4", "50.0", "nan", "50.0"]
 
 
 class Sure:

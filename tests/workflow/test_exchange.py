@@ -374,7 +374,34 @@ def test_a_lesion_of_a_corrected_mask_is_the_one_that_is_there(study: Study) -> 
     assert len(study.annotations("01")) == 3
 
 
-def test_masks_of_one_value_named_dseg_are_label_images_only_beside_one_that_is(study: Study) -> None:
+def test_what_the_program_wrote_itself_is_no_mask_of_a_reader(study: Study) -> None:
+    grid = reference_grid(study.files_of("01"))
+    data = np.zeros(grid.shape, np.uint8)
+    data[2:5, 5, 5] = 1
+    for path in (
+        study.heatmap_path("01").with_name("sub-01_dseg.nii.gz"),
+        study.mask_path("01").parent / "earlier" / "20260101T000000.000000_sub-01_mask.nii.gz",
+    ):
+        write_volume(path, Volume(data, grid))
+    for pattern in ("derivatives/**/*_dseg.nii.gz", "derivatives/**/*mask*.nii.gz"):
+        with pytest.raises(StudyError, match="no file below"):
+            list(points_from_masks(study, pattern))
+    write_volume(study.mask_path("01"), Volume(data, grid))  # which a reader painted
+    assert [mask.path for mask in points_from_masks(study, "derivatives/**/*mask*.nii.gz")] == [study.mask_path("01")]
+
+
+def test_of_a_table_of_many_cases_one_is_taken(study: Study, tmp_path: Path) -> None:
+    grid = reference_grid(study.files_of("01"))
+    table = tmp_path / "all.csv"
+    x, y, z = grid.to_world([[5, 5, 5]])[0]
+    table.write_text(f"case,x_mm,y_mm,z_mm\n01,{x},{y},{z}\nsub-77,{x},{y},{z}\n", encoding="utf-8")
+    with pytest.raises(StudyError, match="sub-77"):
+        import_points(study, table)
+    (change,) = import_points(study, table, "sub-01")
+    assert [p.case for _, p in change.annotations.values() if p] == ["sub-01"]
+
+
+def test_what_a_file_is_called_makes_no_label_image_of_a_mask(study: Study) -> None:
     grid = reference_grid(study.files_of("01"))
     data = np.zeros(grid.shape, np.uint8)
     data[2:5, 5, 5] = data[9:12, 5, 5] = data[2:5, 12, 5] = 1
@@ -383,8 +410,8 @@ def test_masks_of_one_value_named_dseg_are_label_images_only_beside_one_that_is(
     assert mask.points == 3  # a binary mask of three lesions
     data[2:5, 12, 5] = 2
     write_volume(study.root / "masks" / "sub-02_dseg.nii.gz", Volume(data, grid))
-    in_pieces, two_labels = points_from_masks(study, "masks/*_dseg.nii.gz")
-    assert (in_pieces.points, two_labels.points) == (1, 2)
+    again, two_labels = points_from_masks(study, "masks/*_dseg.nii.gz")
+    assert (again.points, again.new, two_labels.points) == (3, 0, 2)
 
 
 def test_two_lesions_near_one_point_are_not_both_that_point(study: Study) -> None:

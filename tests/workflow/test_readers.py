@@ -243,6 +243,19 @@ def test_both_done_and_agreed_is_done(study: Study) -> None:
     assert study.of(CONSENSUS).training_cases() == ("sub-02",)
 
 
+def test_what_a_reader_adds_to_a_case_of_the_consensus_that_is_done_makes_it_wait_again(study: Study) -> None:
+    consensus = study.of(CONSENSUS)
+    assert differences(study, "ada", "bob", "02") == ()
+    assert consensus.state("02") is CaseState.DONE
+    study.of("ada", "ada").apply(Change.adding(LesionPoint("sub-02", (50, 0, 0), reader="ada")))
+    (difference,) = differences(study, "ada", "bob", "02")
+    assert consensus.state("02") is CaseState.IN_PROGRESS
+    settle(study, difference, Keep.FIRST)
+    consensus.set_state("02", CaseState.DONE)
+    differences(study, "ada", "bob", "02")
+    assert consensus.state("02") is CaseState.DONE
+
+
 def test_the_same_candidate_moved_apart_is_one_difference(study: Study) -> None:
     study.add_candidates("02", [LesionPoint("sub-02", (0, 0, 0), "q", 0.5, 0.5, 1.0, Origin.MODEL)], "m", 2)
     for reader, x in (("ada", 0.0), ("bob", 5.0)):

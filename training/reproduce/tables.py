@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -32,9 +33,11 @@ class Table:
 
 
 def spread(values: Iterable[float]) -> str:
-    """Mean and standard deviation, percent."""
-    some = [100 * v for v in values]
-    return f"{statistics.mean(some):.1f}" + (f" ± {statistics.stdev(some):.1f}" if len(some) > 1 else "")
+    """Mean and standard deviation, percent, of what is defined; "nan" if nothing is."""
+    some = [100 * v for v in values if not math.isnan(v)]
+    return f"{statistics.mean(some) if some else math.nan:.1f}" + (
+        f" ± {statistics.stdev(some):.1f}" if len(some) > 1 else ""
+    )
 
 
 def means(rows: Iterable[Sequence[str]], column: int) -> list[float]:

@@ -54,7 +54,8 @@ def component_centres(labels: Volume, min_voxels: int = MIN_VOXELS, *, label_ima
         Smaller components of a binary mask are dropped. The labels of a label image are its author's decision and are
         kept whatever their size.
     label_image : bool, optional
-        Which of the two it is, when that is known; a label image of a single lesion cannot be told from a mask.
+        Which of the two it is, when that is known; a label image of a single lesion cannot be told from a mask, and is
+        taken for one.
 
     Returns
     -------

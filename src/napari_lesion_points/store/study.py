@@ -30,6 +30,7 @@ from napari_lesion_points.errors import OutputError, StudyError
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.store.database import Database, database_url
+from napari_lesion_points.store.painted_mask import EARLIER
 from napari_lesion_points.store.point_row import point_of
 from napari_lesion_points.store.readings import (
     Edit,
@@ -211,9 +212,14 @@ class Study:
         """Folder of the models trained on this study."""
         return self.store / "models"
 
+    @property
+    def heatmaps_dir(self) -> Path:
+        """Folder of what models predicted in each case."""
+        return self.store / "heatmaps"
+
     def heatmap_path(self, case: str) -> Path:
         """Where the newest predicted heatmap of a case is kept."""
-        return self.store / "heatmaps" / f"{self.files_of(case).case}_heatmap.nii.gz"
+        return self.heatmaps_dir / f"{self.files_of(case).case}_heatmap.nii.gz"
 
     def segmentation_path(self, case: str) -> Path:
         """Where the lesions that a segmentation found last in a case are kept: label k is the k-th largest."""
@@ -227,6 +233,11 @@ class Study:
         """Return the painted masks that there are, by case."""
         paths = {case: self.mask_path(case) for case in self.case_names}
         return {case: path for case, path in paths.items() if path.is_file()}
+
+    def predicted_or_kept(self, path: Path) -> bool:
+        """Whether a file below the study is what a model predicted or an earlier state of a mask: no reader's word."""
+        folders = (self.heatmaps_dir, self.models_dir, self.store / "masks" / EARLIER)
+        return any(path.is_relative_to(folder) for folder in folders)
 
     def files_of(self, case: str) -> CaseFiles:
         """Return the files of a case; StudyError, naming the cases there are, if it is unknown."""

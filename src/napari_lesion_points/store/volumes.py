@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
@@ -21,7 +21,6 @@ from napari_lesion_points.errors import GridError, OutputError, VolumeError
 from napari_lesion_points.store.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -77,25 +76,6 @@ def read_labels(path: Path) -> Volume:
             f"{path}: holds {data[wrong][0]}, which is not a label. Threshold the image to 0 and 1 first."
         )
     return Volume(labels, _grid(image, path))
-
-
-def label_images(paths: Iterable[Path]) -> frozenset[Path]:
-    """Return those of a study's masks that are label images even where they hold a single value.
-
-    BIDS names label images and binary masks alike `_dseg`, and a label image of one lesion, perhaps in pieces, looks
-    like a binary mask. So the files of that name decide together: they are label images if one of them has two values.
-
-    Raises
-    ------
-    VolumeError
-        As `read_labels`.
-    """
-    named = [path for path in paths if "_dseg." in path.name]
-    return frozenset(named if any(_has_two_values(read_labels(path).data) for path in named) else ())
-
-
-def _has_two_values(labels: NDArray[Any]) -> bool:
-    return bool((labels[labels != 0] != labels.max()).any())
 
 
 def read_grid(path: Path) -> Grid:

@@ -121,7 +121,10 @@ def differences(
 
     pairs = {_agreed_id(ours[i].id, theirs[partner[i]].id): (ours[i], theirs[partner[i]]) for i in sorted(agreed)}
     resting = _ever_resting_on(readings, case) - {*pairs, *(point.id for point in proposed)}
-    _bring_up_to_date(consensus, case, pairs, resting, done=not found and set(states) == {CaseState.DONE})
+    ended = CaseState.DONE if not found and set(states) == {CaseState.DONE} else None
+    if not all(difference.settled for difference in found) and consensus.state(case) is CaseState.DONE:
+        ended = CaseState.IN_PROGRESS  # a reader has gone on since
+    _bring_up_to_date(consensus, case, pairs, resting, ended)
     return tuple(found)
 
 
@@ -198,10 +201,12 @@ def _bring_up_to_date(
     case: str,
     pairs: dict[str, tuple[LesionPoint, LesionPoint]],
     resting: set[str],
-    *,
-    done: bool,
+    ended: CaseState | None,
 ) -> None:
-    """Annotate what two readers agree in, unless somebody took it away again; remove what rests on nothing now."""
+    """Annotate what two readers agree in, unless somebody took it away again; remove what rests on nothing now.
+
+    `ended` is the state that the case is to be in, None if that of now.
+    """
     last = {
         point_id: (edit.change.label, after)
         for edit in consensus.history(case)
@@ -215,7 +220,7 @@ def _bring_up_to_date(
             new.append(LesionPoint(case, (x, y, z), point_id, origin=one.origin, verdict=one.verdict, reader=CONSENSUS))
     old = [a for a in consensus.annotations(case) if a.id in resting]
     state = consensus.state(case)
-    ending = (state, CaseState.DONE) if done and state is not CaseState.DONE else None
+    ending = (state, ended) if ended and state is not ended else None
     changes = []
     if old:
         changes.append(Change(case, _OUTDATED, {a.id: (a, None) for a in old}, {}))

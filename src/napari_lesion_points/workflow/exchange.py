@@ -25,7 +25,7 @@ from napari_lesion_points.store.cases import reference_grid
 from napari_lesion_points.store.label_image import label_image
 from napari_lesion_points.store.points_file import read_points, write_points
 from napari_lesion_points.store.slicer import read_markups, write_markups
-from napari_lesion_points.store.volumes import label_images, read_labels, write_volume
+from napari_lesion_points.store.volumes import read_labels, write_volume
 from napari_lesion_points.workflow.history import write_history
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ def import_points(study: Study, path: Path, case: str | None = None) -> tuple[Ch
             raise PointsFileError(f"{path}: 3D Slicer's files do not name the case; say which case it belongs to.")
         points = [markup.point for markup in read_markups(path, wanted)]
     else:
-        points = [replace(p, case=study.files_of(p.case).case) for p in read_points(path)]
-        points = [p for p in points if wanted in (None, p.case)]
+        read = read_points(path)
+        if wanted:  # other cases in it may be none of the study's
+            read = tuple(p for p in read if p.case in (wanted, wanted.removeprefix("sub-")))
+        points = [replace(p, case=study.files_of(p.case).case) for p in read]
     found = len(points)
     points = [p for p in points if p.origin is not Origin.MODEL or p.verdict in (Verdict.ACCEPTED, Verdict.MOVED)]
     if found and not points:
@@ -139,8 +141,8 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
         Glob relative to the study folder, such as "derivatives/**/*_mask.nii.gz". The case is the "sub-..." (and
         "ses-...") in the path, the name of a folder that is one of the study's cases, or that of the file without its
         ending or without its last `_word`. A binary mask gives the centres of its components of 3 voxels or more, a
-        label image (one of several values, or see `store.volumes.label_images`) those of its labels; an empty mask
-        marks the case as done without lesions.
+        label image, which has more than one value, those of its labels; an empty mask marks the case as done without
+        lesions.
 
     Yields
     ------
@@ -150,7 +152,8 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     Raises
     ------
     StudyError
-        If no file matches, or a file belongs to no case of the study or is one of its images.
+        If no file matches, or a file belongs to no case of the study or is one of its images. What the program itself
+        predicted, and earlier states of painted masks, do not match.
     VolumeError
         If a mask cannot be read.
     PointsFileError
@@ -158,9 +161,8 @@ def points_from_masks(study: Study, pattern: str) -> Iterator[MaskRead]:
     """
     masks = _masks(study, pattern)
     root = _folder(study)
-    numbered = label_images(path for path, _ in masks)
     for done, (path, case) in enumerate(masks, start=1):
-        found = component_centres(read_labels(path), label_image=path in numbered or None)
+        found = component_centres(read_labels(path))
         name = path.relative_to(root).as_posix()
         points = [
             LesionPoint(
@@ -190,7 +192,7 @@ def _masks(study: Study, pattern: str) -> list[tuple[Path, str]]:
     """Return the files that match a pattern, each with its case."""
     root = _folder(study)
     try:
-        paths = sorted(root.glob(pattern))
+        paths = sorted(path for path in root.glob(pattern) if not study.predicted_or_kept(path))
     except (ValueError, NotImplementedError) as error:
         raise StudyError(f"{pattern!r} is no pattern below {root} ({error}); give it relative to the study.") from error
     if not paths:

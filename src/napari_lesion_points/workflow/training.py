@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -32,7 +32,7 @@ from napari_lesion_points.learn.recipes import recipe_named
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import read_sequences, reference_grid
-from napari_lesion_points.store.volumes import label_images, read_labels
+from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.workflow.models import (
     CARD,
     HISTORY,
@@ -76,7 +76,6 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         spacing, sigma_mm = parent.working(grids)
     else:
         spacing, sigma_mm = spec.spacing_mm or network_spacing(grids, spec.sigma_mm), spec.sigma_mm
-    numbered = label_images(Path(c.mask) for c in spec.cases if c.mask)
     cases: list[NetworkInput] = []
     for i, case in enumerate(spec.cases):
         if should_stop():
@@ -85,7 +84,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
         elapsed = time.monotonic() - started
         left = elapsed / i * (len(spec.cases) - i) if i else math.nan
         yield Progress("loading", i / len(spec.cases), elapsed, left, case.case)
-        cases.append(_labelled(load_input(case, spec.sequences, spacing), case, label, numbered))
+        cases.append(_labelled(load_input(case, spec.sequences, spacing), case, label))
     training = [c for c, s in zip(cases, spec.cases, strict=True) if not s.validation]
     aside = [c for c, s in zip(cases, spec.cases, strict=True) if s.validation]
 
@@ -209,14 +208,14 @@ def load_input(case: SpecCase, sequences: tuple[str, ...], spacing: tuple[float,
     return replace(seen, images=images)
 
 
-def _labelled(seen: NetworkInput, case: SpecCase, label: Label, numbered: Container[Path]) -> NetworkInput:
+def _labelled(seen: NetworkInput, case: SpecCase, label: Label) -> NetworkInput:
     """Add what the network is to draw, where that is not a heatmap of the points.
 
     The lesions of a segmentation are those of its mask, whatever was clicked. VolumeError if they are all elsewhere.
     """
     if label.kind == "segmentation":
         mask = read_labels(Path(case.mask))
-        lesions = component_centres(mask, label_image=Path(case.mask) in numbered or None)
+        lesions = component_centres(mask)
         share = Volume((mask.data != 0).astype(np.float32), mask.grid).resampled(seen.grid)
         if mask.data.any() and not share.data.any():
             raise VolumeError(
