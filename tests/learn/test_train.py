@@ -179,6 +179,19 @@ def test_stopping_later_keeps_the_best_so_far(make_case: MakeCase) -> None:
     assert of_kind(KeepModel, events)[-1].validation == state.best
 
 
+def test_whoever_goes_on_knows_of_the_model_that_was_kept(make_case: MakeCase) -> None:
+    kept: list[Validation | None] = []
+    told: list[tuple[Validation | None, int]] = []
+    for event in train(network(), [make_case(1)], [], settings(4), CPU, started=time.monotonic()):
+        if isinstance(event, KeepModel):
+            kept.append(event.validation)
+        elif isinstance(event, KeepState):
+            told.append((event.state.best, len(kept)))
+    assert len(kept) > 1
+    assert {number for _, number in told} == set(range(1, len(kept) + 1))  # one after each
+    assert all(best == kept[number - 1] for best, number in told)
+
+
 def test_a_stopped_training_goes_on_from_its_file(make_case: MakeCase, tmp_path: Path) -> None:
     cases, how = [make_case(1), make_case(2)], settings(4)  # 32 steps
     first = run(network(), cases, [], how, should_stop=stop_after(12))

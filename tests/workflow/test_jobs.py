@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from napari_lesion_points.core.events import CasePredicted, Event, Finished, Progress, Started, Validation
 from napari_lesion_points.core.records import LesionPoint
@@ -127,7 +128,9 @@ def test_a_training_returns_with_a_model(trained: tuple[list[Event], Path], poin
     assert card.f1 == pytest.approx(figures[-1].f1, abs=1e-4)
     assert not card.resumable
     assert (out / HISTORY).read_text().splitlines()[-1] == encode(figures[-1])
-    assert {p.name for p in out.iterdir()} == {"model.safetensors", "model.json", "job.json", "history.jsonl"}
+    assert {p.name for p in out.iterdir()} == {
+        "model.safetensors", "model.json", "job.json", "history.jsonl", ".training.lock"
+    }  # fmt: skip
 
 
 def test_a_training_ends_with_the_prediction_it_was_told_last(pointed: Path, tmp_path: Path) -> None:
@@ -182,6 +185,29 @@ def test_a_new_training_keeps_the_model_that_was_in_its_folder(
     (earlier,) = (out / "earlier").iterdir()
     assert (earlier / WEIGHTS).read_bytes() == before != (out / WEIGHTS).read_bytes()
     assert describe_model(earlier).seed != describe_model(out).seed == 9
+
+
+def test_the_model_that_was_in_the_folder_is_kept_also_when_the_new_training_is_killed(
+    trained: tuple[list[Event], Path], pointed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    shutil.copytree(trained[1], out)
+    events = execute(spec_of(pointed, out, seed=9, epochs=40), lambda: False)
+    next(e for e in events if in_training(e))
+    events.close()
+    (earlier,) = (out / "earlier").iterdir()
+    assert (earlier / WEIGHTS).read_bytes() == (trained[1] / WEIGHTS).read_bytes()
+
+
+def test_two_processes_do_not_train_in_one_folder(pointed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    out.mkdir()
+    with FileLock(out / ".training.lock"):
+        end = finished(list(run(spec_of(pointed, out))))
+    assert end.outcome == "failed"
+    assert "is being trained by another process" in end.reason
+    assert {path.name for path in out.iterdir()} == {".training.lock"}
+    assert finished(list(run(spec_of(pointed, out)))).outcome == "returned"
 
 
 def test_a_prediction_is_on_disk_and_in_the_study_before_it_is_told(

@@ -24,7 +24,7 @@ from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Or
 from napari_lesion_points.errors import CheckpointError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.store.study import Study
-from napari_lesion_points.workflow.lineage import learned_cases
+from napari_lesion_points.workflow.lineage import learned_cases, trained_cases
 from napari_lesion_points.workflow.models import STARTER, describe_model
 from napari_lesion_points.workflow.review import verdict_change
 from napari_lesion_points.workflow.specs import (
@@ -265,6 +265,21 @@ def test_fine_tuning_takes_no_case_of_another_study_for_one_of_its_own(
     assert learned_cases(study, describe_model(child)) == {"sub-02", "sub-03"}
     write_model(tmp_path / "child", training_cases=["sub-03"], init=str(tmp_path / "gone"))
     assert learned_cases(study, describe_model(child)) == {"sub-03"}
+
+
+def test_the_model_to_start_from_is_not_trained_over(study: Study, tmp_path: Path, write_model: WriteModel) -> None:
+    model = write_model(tmp_path / "model")
+    with pytest.raises(TrainingError, match="the model to start from; name another folder"):
+        plan_training(study, out=tmp_path / "x" / ".." / "model", init=model)
+
+
+def test_no_case_that_a_grandparent_learned_from_is_set_aside(
+    study: Study, tmp_path: Path, write_model: WriteModel
+) -> None:
+    first = write_model(tmp_path / "first", training_cases=["sub-01"], validation_cases=["sub-02"])
+    second = write_model(tmp_path / "second", training_cases=["sub-03"], init=str(first))
+    assert trained_cases(study, describe_model(second)) == {"sub-01", "sub-03"}
+    assert learned_cases(study, describe_model(second)) == {"sub-01", "sub-02", "sub-03"}
 
 
 def test_what_a_model_was_validated_on_stays_aside(study: Study, tmp_path: Path, write_model: WriteModel) -> None:

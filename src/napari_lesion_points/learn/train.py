@@ -266,6 +266,11 @@ def train(
                     if isinstance(event, Validation) and _not_worse(event, state.best, watched_lesions, fine_tune):
                         state.best = event
                         yield KeepModel(_snapshot(average), event)
+                        if due:
+                            state.elapsed_s = time.monotonic() - begin
+                            _remember(state, network, average, optimizer)
+                            yield KeepState(state)  # or whoever goes on would not know of that model
+                            saved = time.monotonic()
             stopped = should_stop()
     if stopped and state.best is None and learned:
         yield KeepModel(_snapshot(average), None)

@@ -10,6 +10,8 @@ from napari_lesion_points.errors import CheckpointError
 from napari_lesion_points.workflow.models import JOB, describe_model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_lesion_points.store.study import Study
     from napari_lesion_points.workflow.models import ModelCard
 
@@ -34,17 +36,25 @@ def own_cases(study: Study, card: ModelCard) -> tuple[list[str], list[str]]:
 
 def learned_cases(study: Study, card: ModelCard) -> set[str]:
     """Return the cases of a study that shaped a model: its own ones, and those of the models that it started from."""
-    found: set[str] = set()
+    return {case for one in _line(card) for cases in own_cases(study, one) for case in cases}
+
+
+def trained_cases(study: Study, card: ModelCard) -> set[str]:
+    """Return the cases of a study that a model, or one that it started from, was trained on, not only validated."""
+    return {case for one in _line(card) for case in own_cases(study, one)[0]}
+
+
+def _line(card: ModelCard) -> Iterator[ModelCard]:
+    """Yield a model, the one that it started from, and so on, as far as they are there."""
     seen: set[Path] = set()
     while card.path not in seen:
         seen.add(card.path)
-        found.update(*own_cases(study, card))
+        yield card
         if card.init:
             try:
                 card = describe_model(Path(card.init))
             except CheckpointError:  # it is gone, and nobody can tell any more
-                break
-    return found
+                return
 
 
 def _files(card: ModelCard) -> dict[str, set[str]]:

@@ -21,7 +21,7 @@ from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.workflow.calibrations import read_calibration
-from napari_lesion_points.workflow.lineage import own_cases
+from napari_lesion_points.workflow.lineage import own_cases, trained_cases
 from napari_lesion_points.workflow.models import JOB, LABELS, RECIPES, RESUME, ModelCard, describe_model, is_starter
 from napari_lesion_points.workflow.review import left_out
 
@@ -266,6 +266,8 @@ def plan_training(
     if recipe is not None and recipe not in RECIPES:
         raise TrainingError(f"no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
     parent = describe_model(init) if init else None
+    if parent and parent.path == out.expanduser().resolve():
+        raise TrainingError(f"{out} is the model to start from; name another folder for the new one.")
     if parent:
         _check_inherited(parent, sigma_mm, recipe, dropout)
     elif freeze_encoder:
@@ -290,7 +292,7 @@ def plan_training(
     _check_cases(chosen, aside, set(trainable), segments)
     points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
     if not validation:
-        seen = own_cases(study, parent)[0] if parent else []
+        seen = trained_cases(study, parent) if parent else set()
         free = [c for c in chosen if c not in seen] or (chosen if transfer else [])
         free = [c for c in free if c in finished]
         aside += _hold_out(free, points, seed, of=len(chosen) + len(aside), have=len(aside))

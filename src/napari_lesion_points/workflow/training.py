@@ -5,15 +5,18 @@ Everything in the folder is replaced whole or not at all, so a killed job leaves
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from napari_lesion_points import __version__
 from napari_lesion_points.core.components import component_centres
@@ -22,7 +25,7 @@ from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.heatmap import sigma_in_voxels
 from napari_lesion_points.core.preparation import NetworkInput, network_spacing, prepare_input
 from napari_lesion_points.core.records import utc_now
-from napari_lesion_points.errors import CheckpointError, VolumeError
+from napari_lesion_points.errors import CheckpointError, OutputError, TrainingError, VolumeError
 from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state, unpack, unpack_state
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.labels import Kind, Label
@@ -55,6 +58,7 @@ if TYPE_CHECKING:
 DEFAULT_THRESHOLD = 0.3  # when there was no validation at all
 DEFAULT_MASK_THRESHOLD = 0.5  # likewise
 _MANY_CASES = 10
+_LOCKLESS = (errno.ENOLCK, errno.EOPNOTSUPP)  # what file systems without locks say
 
 _NOTHING_TRAINED = "Stopped while the cases were loading; nothing was trained."
 
@@ -62,8 +66,34 @@ _NOTHING_TRAINED = "Stopped while the cases were loading; nothing was trained."
 def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: float | None = None) -> Iterator[Event]:
     """Execute a training spec; see `learn.train.train` for the loop. Raises the errors of loading and training.
 
-    `started` is the `time.monotonic()` at which the budget in minutes began; by default, now.
+    `started` is the `time.monotonic()` at which the budget in minutes began; by default, now. TrainingError if another
+    process is training in the same folder.
     """
+    with _alone(Path(spec.out)):
+        yield from _train_alone(spec, should_stop, started)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other processes from training in a folder; the system ends that with the process, however it ends."""
+    lock = FileLock(out / ".training.lock", timeout=0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise TrainingError(
+            f"{out} is being trained by another process. Wait for it or stop it there, or name another folder."
+        ) from error
+    except OSError as error:
+        if error.errno not in _LOCKLESS:
+            raise OutputError(f"{out}: cannot be written ({error.strerror}). Choose another place.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _train_alone(spec: TrainSpec, should_stop: Callable[[], bool], started: float | None) -> Iterator[Event]:
     started = time.monotonic() if started is None else started
     out = Path(spec.out)
     device = choose_device(spec.device)
@@ -125,6 +155,7 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     state = unpack_state(out / RESUME) if spec.resume else None
     begin = started - (state.elapsed_s if state else 0.0)
     if not spec.resume:
+        _keep_earlier(out)
         (out / RESUME).unlink(missing_ok=True)  # of another job, which this one replaces
     atomic_write(out / JOB, to_json(spec))
     card = ModelCard(
@@ -159,16 +190,14 @@ def run_training(spec: TrainSpec, should_stop: Callable[[], bool], started: floa
     history = (
         (out / HISTORY).read_text(encoding="utf-8").splitlines() if spec.resume and (out / HISTORY).is_file() else []
     )
-    kept, written = state.best if state else None, False
+    kept = state.best if state else None
     events = train(
         network, training, aside, settings, device,
         started=started, should_stop=should_stop, state=state, fine_tune=tuned is not None,
     )  # fmt: skip
     for event in events:
         if isinstance(event, KeepModel):
-            if not (written or spec.resume):
-                _keep_earlier(out)
-            kept, written = event.validation, True
+            kept = event.validation
             minutes = (time.monotonic() - begin) / 60
             _write_model(card, event.weights, kept, minutes, tuned is not None)
         elif isinstance(event, KeepState):
