@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from napari_lesion_points.core.events import CasePredicted, Event
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.operating import Goal
 from napari_lesion_points.core.records import CONSENSUS, CaseState, Change, LesionPoint, Origin, Verdict
-from napari_lesion_points.errors import OutputError, StudyError
+from napari_lesion_points.errors import BusyError, OutputError, StudyError
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow import calibrations
 from napari_lesion_points.workflow.calibrations import calibrated_models, calibration_path, read_calibration
@@ -228,6 +229,7 @@ def test_a_biased_model_is_mended_and_its_stored_candidates_with_it(study: Study
     assert [replace(c, existence=0, entropy=0) for c in after] == [replace(c, existence=0, entropy=0) for c in before]
     again = assess(study, card)
     assert again.recalibration == oracle  # learnt from masses, so what is in force changes nothing
+    assert again.brier == found.brier
     assert_allclose(np.nansum(again.curve.existence * again.curve.counts), oracle(masses[known]).sum())
 
 
@@ -274,6 +276,42 @@ def test_what_is_predicted_meanwhile_gets_the_new_scale(study: Study, card: Mode
     assert [c.existence for c in study.candidates("06")] == expected
     use_models_own(study, card)
     assert list(storing(study, iter([event]), str(card.path))) == [event]
+
+
+def test_a_recalibration_that_keeps_the_study_busy_counts_for_what_waits(
+    study: Study, card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review(study, card, Recalibration(c=-1.5))
+    add, kept = study.add_candidates, []
+
+    def busy_at_first(*arguments: Any) -> None:
+        if not kept:
+            kept.append(recalibrate(study, card, assess(study, card)))
+            raise BusyError("another program is writing")
+        add(*arguments)
+
+    monkeypatch.setattr(study, "add_candidates", busy_at_first)
+    heatmap = study.heatmap_path("sub-06")
+    heatmap.parent.mkdir(exist_ok=True)
+    heatmap.touch()
+    found = LesionPoint("sub-06", (0, 0, 0), existence=0.5, mass=0.3, entropy=1.0, origin=Origin.MODEL)
+    (told,) = storing(study, iter([CasePredicted("sub-06", str(heatmap), (found,), 2.0)]), str(card.path))
+    assert isinstance(told, CasePredicted)
+    assert [c.existence for c in told.candidates] == list(Recalibration(*kept[0].recalibration)([0.3]))
+
+
+def test_candidates_of_what_the_model_was_before_are_no_evidence(
+    study: Study, card: ModelCard, write_model: Callable[..., Path]
+) -> None:
+    review(study, card, Recalibration(c=-1.5))
+    assert gather_evidence(study, card).cases == CASES
+    trained = describe_model(write_model(card.path, training_cases=["sub-99"], created_utc="2999-01-01T00:00:00+00:00"))
+    evidence = gather_evidence(study, trained)
+    assert (evidence.cases, evidence.outdated) == ((), CASES)
+    assert "as the model was trained since they were predicted: 6 cases" in assess(study, trained).words
+    study.set_state("sub-01", CaseState.DONE)
+    with pytest.raises(StudyError, match="no case to report on"):
+        study_report(study)
 
 
 def test_a_map_that_cannot_be_kept_changes_nothing(

@@ -301,12 +301,11 @@ class Study:
 
     def models(self) -> dict[str, str]:
         """Return what predicted each case last, its model's folder or name; cases without a prediction are absent."""
-        newest = sql.select(RUNS.c.case, RUNS.c.model).where(
-            RUNS.c.run.in_(sql.select(sql.func.max(RUNS.c.run)).where(RUNS.c.reading == SHARED).group_by(RUNS.c.case))
-        )
-        with self._database.transaction() as connection:
-            found = {case: model for case, model in connection.execute(newest)}
-        return {case: found[case] for case in self.case_names if case in found}
+        return {case: model for case, (model, _) in self._newest_runs().items()}
+
+    def predicted_before(self, model: str, utc: str) -> tuple[str, ...]:
+        """Return the cases that a model predicted last, but before a time: when it was another network."""
+        return tuple(case for case, (by, when) in self._newest_runs().items() if by == model and when < utc)
 
     def training_cases(self) -> tuple[str, ...]:
         """Return the cases that a model can learn from: with annotations, or done without any ("no lesions")."""
@@ -459,6 +458,15 @@ class Study:
                     )
         nameless = {case for case, other in known.items() if study and not other}
         return self._by_name.keys() - known.keys(), nameless
+
+    def _newest_runs(self) -> dict[str, tuple[str, str]]:
+        """Return model and time of the newest prediction of each case that has one."""
+        newest = sql.select(RUNS.c.case, RUNS.c.model, RUNS.c.utc).where(
+            RUNS.c.run.in_(sql.select(sql.func.max(RUNS.c.run)).where(RUNS.c.reading == SHARED).group_by(RUNS.c.case))
+        )
+        with self._database.transaction() as connection:
+            found = {row.case: (row.model, row.utc) for row in connection.execute(newest)}
+        return {case: found[case] for case in self.case_names if case in found}
 
     def _name(self, case: str | None) -> str | None:
         return None if case is None else self.files_of(case).case

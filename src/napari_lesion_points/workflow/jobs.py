@@ -122,21 +122,20 @@ def storing(study: Study, events: Iterator[Event], model: str, *, preview: bool 
 
 def _stored(study: Study, found: CasePredicted, model: str) -> CasePredicted:
     """Keep what was found in a case; return it as the study has it."""
-    here = replace(found, candidates=on_scale(study, Path(model), found.candidates))
-    _keep(here.heatmap, study.heatmap_path(here.case))
-    if here.mask:
-        _keep(here.mask, study.segmentation_path(here.case))
-    _add_when_free(study, here, model)
-    return here
+    _keep(found.heatmap, study.heatmap_path(found.case))
+    if found.mask:
+        _keep(found.mask, study.segmentation_path(found.case))
+    return _add_when_free(study, found, model)
 
 
-def _add_when_free(study: Study, found: CasePredicted, model: str) -> None:
-    """Store candidates; what was refused because the study is busy is tried again."""
+def _add_when_free(study: Study, found: CasePredicted, model: str) -> CasePredicted:
+    """Store candidates; what was refused because the study is busy, perhaps being recalibrated, is tried again."""
     until = time.monotonic() + PATIENCE_S
     while True:
+        here = replace(found, candidates=on_scale(study, Path(model), found.candidates))
         try:
-            study.add_candidates(found.case, found.candidates, model, found.sigma_mm)
-            return
+            study.add_candidates(here.case, here.candidates, model, here.sigma_mm)
+            return here
         except BusyError:
             if time.monotonic() > until:
                 raise

@@ -24,7 +24,7 @@ from napari_lesion_points.core.operating import (
     choose_threshold,
 )
 from napari_lesion_points.core.records import SHARED, utc_now
-from napari_lesion_points.errors import OutputError, StudyError
+from napari_lesion_points.errors import StudyError
 from napari_lesion_points.workflow.calibrations import StudyCalibration, read_calibration, write_calibration
 from napari_lesion_points.workflow.verdicts import Evidence, gather_evidence
 
@@ -71,8 +71,8 @@ class Assessment:
     recalibration : Recalibration or None
         Learnt from the judged; None while there are too few.
     brier : (float, float) or None
-        Mean squared difference between existence and outcome, in force and recalibrated, in patients that the map did
-        not learn from; None with fewer than `LEAST_CASES`.
+        Mean squared difference between existence and outcome, as the model says itself and recalibrated, in patients
+        that the map did not learn from; None with fewer than `LEAST_CASES`.
     can_recalibrate : bool
         There is a map, and the model's candidates have a mass that it can map.
     """
@@ -124,6 +124,8 @@ class Assessment:
             parts.append(f"Waiting until done, as points were clicked before: {_some(evidence.waiting)}.")
         if evidence.learned:
             parts.append(f"Left out, known to the model: {_some(evidence.learned)}.")
+        if evidence.outdated:
+            parts.append(f"Left out, as the model was trained since they were predicted: {_some(evidence.outdated)}.")
         if self.recalibration is None:
             parts.append(
                 f"Needs {LEAST_JUDGED} judged candidates, {LEAST_OF_A_KIND} of them lesions and {LEAST_OF_A_KIND} none."
@@ -131,7 +133,8 @@ class Assessment:
         elif self.brier:
             before, after = self.brier
             parts.append(
-                f"Brier score in patients not learnt from: {before:.3f} now, {after:.3f} recalibrated (less is better)."
+                f"Brier score in patients not learnt from: {before:.3f} of the model's own existence, {after:.3f} "
+                "recalibrated (less is better)."
             )
         if self.in_force.words:
             parts.append(f"In force: {self.in_force.words}.")
@@ -217,7 +220,7 @@ def assess(study: Study, card: ModelCard) -> Assessment:
     enough = count >= LEAST_JUDGED and LEAST_OF_A_KIND <= lesion_count <= count - LEAST_OF_A_KIND
     learnt = _learn(card, candidates, np.ones(len(known))) if enough else None
     fitted = card.label == "heatmap" and not card.components
-    brier = _brier(card, candidates, existence) if enough and len(evidence.cases) >= LEAST_CASES else None
+    brier = _brier(card, candidates) if enough and len(evidence.cases) >= LEAST_CASES else None
     return Assessment(here, in_force, evidence, curve, intervals, learnt, brier, enough and fitted)
 
 
@@ -300,11 +303,11 @@ def _keep(study: Study, card: ModelCard, calibration: StudyCalibration) -> Study
         )
     before = read_calibration(study.store, card)
     signed = replace(calibration, reader=study.reader, utc=utc_now())
-    _rescale(study, card, signed)
+    write_calibration(study.store, card, signed)  # first: what is predicted from now on goes by it
     try:
-        write_calibration(study.store, card, signed)
-    except OutputError:
-        _rescale(study, card, before)
+        _rescale(study, card, signed)
+    except StudyError:
+        write_calibration(study.store, card, before)
         raise
     return signed
 
@@ -326,15 +329,16 @@ def _learn(card: ModelCard, candidates: JudgedCandidates, times: Array) -> Recal
     )
 
 
-def _brier(card: ModelCard, candidates: JudgedCandidates, existence: Array) -> tuple[float, float]:
-    """Return the Brier scores of existence in force and recalibrated, each patient mapped by what the others taught."""
+def _brier(card: ModelCard, candidates: JudgedCandidates) -> tuple[float, float]:
+    """Return the Brier scores of the model's own existence and recalibrated, each patient by what the others taught."""
     known = candidates.judged
     fold = candidates.owner % min(_FOLDS, len(candidates.missed))
     mapped = np.empty(len(known))
     for k in np.unique(fold):
         mapped[fold == k] = _learn(card, candidates, (fold != k).astype(float))(candidates.existence[fold == k])
-    now, then = ((p[known] - candidates.outcome[known]) ** 2 for p in (existence, mapped))
-    return float(now.mean()), float(then.mean())
+    own = Recalibration(*card.recalibration)(candidates.existence)
+    before, after = ((p[known] - candidates.outcome[known]) ** 2 for p in (own, mapped))
+    return float(before.mean()), float(after.mean())
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -47,8 +47,9 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
     models = {case: model for case, model in study.models().items() if case in done}
     cards = {model: card for model in set(models.values()) if (card := _card(model))}
     taught = {model: learned_cases(study, card) for model, card in cards.items()}
-    learned = [case for case, model in models.items() if case in taught.get(model, ())]
-    names = [case for case in done if case in models and case not in learned]
+    outdated = {case for card in cards.values() for case in study.predicted_before(str(card.path), card.created_utc)}
+    learned = [case for case, model in models.items() if case in taught.get(model, ()) and case not in outdated]
+    names = [case for case in done if case in models and case not in outdated.union(learned)]
     if not names:
         why = f" ({_cases(learned)} taught the model, and do not count)" if learned else ""
         raise StudyError(
@@ -79,9 +80,10 @@ def study_report(study: Study, tolerance_mm: float = TOLERANCE_MM) -> Report:
             )
     if learned:
         notes.append(f"Left out, as the model learned from them or was validated on them: {', '.join(learned)}.")
-    unpredicted = [case for case in done if case not in models]
+    unpredicted = [case for case in done if case not in models or case in outdated]
     if unpredicted:
-        notes.append(f"Left out, as they were not predicted: {', '.join(unpredicted)}.")
+        why = "not predicted, or not since the model was trained last" if outdated else "not predicted"
+        notes.append(f"Left out, as they were {why}: {', '.join(unpredicted)}.")
     judged = ", ".join(sorted(Path(model).name for model in used))
     return Report(
         f"Candidates of {judged} against the annotations of {study.root.name}, cases that are done",

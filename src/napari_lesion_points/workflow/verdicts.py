@@ -55,6 +55,8 @@ class Evidence:
         How many of them are done: only there is it known what no candidate stands for.
     waiting, learned : tuple of str
         Cases left out: in progress with clicked points on candidates; known to the model.
+    outdated : tuple of str
+        Left out, too: predicted before the model was trained further, or anew in the same folder.
     """
 
     candidates: JudgedCandidates
@@ -62,6 +64,7 @@ class Evidence:
     done: int
     waiting: tuple[str, ...]
     learned: tuple[str, ...]
+    outdated: tuple[str, ...]
 
 
 def gather_evidence(study: Study, card: ModelCard, tolerance_mm: float = TOLERANCE_MM) -> Evidence:
@@ -74,7 +77,9 @@ def gather_evidence(study: Study, card: ModelCard, tolerance_mm: float = TOLERAN
     """
     if study.reading == CONSENSUS:
         raise StudyError("the consensus judges readers, not a model. Open the study in the usual way, or blind.")
-    predicted = [case for case, model in study.models().items() if model == str(card.path)]
+    outdated = study.predicted_before(str(card.path), card.created_utc)
+    models = study.models()
+    predicted = [case for case, model in models.items() if model == str(card.path) and case not in outdated]
     states = {s.case: s.state for s in study.summary()}
     proposed: dict[str, list[LesionPoint]] = {case: [] for case in predicted}
     placed: dict[str, list[LesionPoint]] = {case: [] for case in predicted}
@@ -106,7 +111,7 @@ def gather_evidence(study: Study, card: ModelCard, tolerance_mm: float = TOLERAN
         np.array(missed, dtype=np.int64),
     )
     finished = sum(states[case] is CaseState.DONE for case in used)
-    return Evidence(all_judged, tuple(used), finished, tuple(waiting), tuple(learned))
+    return Evidence(all_judged, tuple(used), finished, tuple(waiting), tuple(learned), outdated)
 
 
 def judged(
