@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import permutations
@@ -31,7 +31,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_lesion_points.core.components import component_centres
-from napari_lesion_points.core.events import CasePredicted, Finished
+from napari_lesion_points.core.events import CasePredicted, Event, Finished
 from napari_lesion_points.core.geometry import Volume
 from napari_lesion_points.core.matching import TOLERANCE_MM, match_points
 from napari_lesion_points.core.metrics import (
@@ -43,6 +43,7 @@ from napari_lesion_points.core.metrics import (
 )
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Verdict
 from napari_lesion_points.errors import LesionPointsError
+from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_labels
@@ -150,9 +151,8 @@ class Bench:
                 except LesionPointsError as error:  # no lesion among so few clicks
                     print(f"{first}, {how_many} clicks, from {init or 'scratch'}: {error}", flush=True)
                     continue
-                for event in run(spec):
-                    if isinstance(event, Finished) and event.outcome != "returned":
-                        raise SystemExit(f"{out}: {event.reason}")
+                for _ in _to_its_end(run(spec)):
+                    pass
                 self._test(out, second, first, init, wanted, clicks)
 
     def _has(self, tested_on: str, trained_on: str, init: str, wanted: int | None) -> bool:
@@ -162,19 +162,19 @@ class Bench:
     def _test(self, model: Path, patient: str, trained_on: str, init: str, wanted: int | None, clicks: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             spec = plan_prediction([self.files[patient]], model=model, heatmaps=Path(folder))
-            candidates = [c for e in run(spec) if isinstance(e, CasePredicted) for c in e.candidates]
+            candidates = [c for e in _to_its_end(run(spec)) if isinstance(e, CasePredicted) for c in e.candidates]
         result = Result(
             tested_on=patient, trained_on=trained_on, init=init, wanted=wanted, clicks=clicks,
             **self._figures(patient, candidates, describe_model(model).threshold),
         )  # fmt: skip
-        with self.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(result)) + "\n")
+        before = self.log.read_text(encoding="utf-8") if self.log.is_file() else ""
+        atomic_write(self.log, f"{before}{json.dumps(asdict(result))}\n")
         print(result, flush=True)
 
     def _click(self, study: Study, case: str, wanted: int | None) -> int:
         """Give verdicts on proposals, then add what was missed; return how many clicks that took."""
         spec = plan_prediction([self.files[case]], model=Path(self.model), heatmaps=study.heatmap_path(case).parent)
-        for _ in storing(study, run(spec), self.model):
+        for _ in _to_its_end(storing(study, run(spec), self.model)):
             pass
         truth = np.asarray(component_centres(self.masks[case]).centers_world)
         queue = review_queue(study, [case])
@@ -233,6 +233,14 @@ class Bench:
         near = ndimage.distance_transform_edt(~confluent, sampling=mask.grid.spacing) <= 2
         at = np.clip(mask.grid.to_voxel(places).round().astype(int), 0, np.array(mask.grid.shape) - 1)
         return np.asarray(near[tuple(at.T)])
+
+
+def _to_its_end(events: Iterator[Event]) -> Iterator[Event]:
+    """Pass on a job's events; SystemExit unless it returned, as nothing can be said of what it did not do."""
+    for event in events:
+        yield event
+        if isinstance(event, Finished) and event.outcome != "returned":
+            raise SystemExit(event.reason)
 
 
 def read_results(log: Path) -> list[Result]:

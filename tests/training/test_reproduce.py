@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from napari_lesion_points.core.events import Finished
 from napari_lesion_points.core.metrics import CaseDetections, pooled_outcomes
 from napari_lesion_points.core.overlap import Overlap
 from napari_lesion_points.core.records import CaseState
 from napari_lesion_points.learn.labels import Found
 from napari_lesion_points.workflow.models import STARTER
 from napari_lesion_points.workflow.simulate import simulate_study
+from training import real_patients as patients
 from training.real_patients import Bench as RealBench
 from training.real_patients import Result
 from training.reproduce import __main__ as command
@@ -251,6 +253,18 @@ def test_figures_come_with_intervals_and_the_papers_matching() -> None:
     false, recall = table.curves.lines["seed 0"]
     assert false == sorted(false)
     assert recall == sorted(recall)
+
+
+def test_a_job_that_failed_is_no_result_of_a_real_patient(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patients, "run", lambda spec: iter([Finished("failed", "Memory ran out.")]))
+    bench = RealBench(study, "derivatives/truth/**/*_dseg.nii.gz", tmp_path / "out", STARTER, epochs=1)
+    with pytest.raises(SystemExit, match="Memory ran out"):
+        bench.test_untouched("sub-0001")
+    with pytest.raises(SystemExit, match="Memory ran out"):
+        bench.learn("sub-0001", 5, "sub-0002", ("",))
+    assert not bench.log.exists()
 
 
 def test_real_patients_are_listed_with_what_taught_their_models(
