@@ -11,7 +11,7 @@ added in the order of the windows, so the answer does not depend on the number o
 
 Memory, beside the case and the network: 8 bytes per voxel of the case, and for each window that runs about seven
 times its voxels in the first level's filters: with 16 of them at most 0.2 GB in bfloat16. In float32 it is 0.8 GB for
-the two that run together.
+each two that run together.
 """
 
 from __future__ import annotations
