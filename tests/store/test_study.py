@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
 from napari_lesion_points.errors import ConflictError, StudyError
 from napari_lesion_points.store import engines
-from napari_lesion_points.store.schema import SCHEMA
+from napari_lesion_points.store.schema import CASES, SCHEMA
 from napari_lesion_points.store.study import CaseSummary, Study
 
 if TYPE_CHECKING:
@@ -66,6 +66,9 @@ def test_patients_of_two_studies_with_one_name_are_not_mixed(root: Path, tmp_pat
     shutil.copytree(root, other, ignore=shutil.ignore_patterns("derivatives"))
     with Study.open(root, apart) as study:
         study.apply(Change.adding(annotation("a")))
+        with study._database.transaction(write=True) as connection:
+            connection.execute(CASES.update().values(study=""))  # as older versions left it
+    Study.open(root, apart).close()
     with pytest.raises(StudyError, match=rf"sub-01 of another study, {root.name}; this one is other.*another store"):
         Study.open(other, apart)
     (tmp_path / "links").mkdir()

@@ -443,7 +443,7 @@ class Study:
                 if missing:
                     connection.execute(CASES.insert(), [{"case": case, "study": study} for case in sorted(missing)])
                 if nameless:
-                    connection.execute(CASES.update().where(CASES.c.case.in_(nameless)).values(study=study))
+                    connection.execute(CASES.update().where(CASES.c.case.in_(sorted(nameless))).values(study=study))
 
     def _unknown(self, connection: sql.Connection, study: str) -> tuple[set[str], set[str]]:
         """Return the cases without a row, and those whose row is to say which study they are of."""
