@@ -66,6 +66,7 @@ def test_clicks_miss_by_as_much_as_they_should(study: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # ten trainings, each in a process of its own
 def test_from_nothing_to_tables_and_on(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
