@@ -10,8 +10,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_lesion_points.core.metrics import binary_entropy
 from napari_lesion_points.core.records import LesionPoint, Origin
@@ -104,19 +106,29 @@ class Hand:
 
     def click(self, at: QPoint | tuple[float, float, float]) -> None:
         pixel = at if isinstance(at, QPoint) else self.pixel(at)
-        QTest.mouseMove(self.canvas, pixel)
+        self.move(pixel)
         QTest.mouseClick(self.canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, pixel)
         self.qtbot.wait(20)
 
-    def drag(self, start: QPoint, end: QPoint) -> None:
-        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-        QTest.mouseMove(self.canvas, start)
-        QTest.mousePress(self.canvas, left, none, start)
+    def move(self, to: QPoint, button: Qt.MouseButton = Qt.MouseButton.NoButton, widget: Any = None) -> None:
+        """Move the mouse, with a button down perhaps; QTest moves the system's pointer, which can come too late."""
+        widget, at, none = widget or self.canvas, QPointF(to), Qt.KeyboardModifier.NoModifier
+        self.qtbot.wait(20)  # vispy drops what follows in quick succession
+        event = QMouseEvent(
+            QEvent.Type.MouseMove, at, widget.mapToGlobal(at), Qt.MouseButton.NoButton, button, none
+        )  # fmt: skip
+        QApplication.sendEvent(widget, event)
+        self.qtbot.wait(20)  # and napari waits a little
+
+    def drag(
+        self, start: QPoint, end: QPoint, button: Qt.MouseButton = Qt.MouseButton.LeftButton, widget: Any = None
+    ) -> None:
+        widget, none = widget or self.canvas, Qt.KeyboardModifier.NoModifier
+        self.move(start, widget=widget)
+        QTest.mousePress(widget, button, none, start)
         for step in (0.3, 0.7, 1.0):
-            pixel = start + (end - start) * step
-            QTest.mouseMove(self.canvas, pixel)
-            self.qtbot.wait(10)
-        QTest.mouseRelease(self.canvas, left, none, end)
+            self.move(start + (end - start) * step, button, widget)
+        QTest.mouseRelease(widget, button, none, end)
         self.qtbot.wait(20)
 
     def key(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
 
 from napari_lesion_points.core.records import SHARED, CaseState, Change, LesionPoint, Origin
 from napari_lesion_points.errors import BusyError, StudyError
@@ -74,15 +72,6 @@ def test_drag_moves_and_a_slip_does_not(reading: Any) -> None:
     np.testing.assert_allclose(reading.stored[0], lesion, atol=3 * pixel_mm(reading))
 
 
-def pull(hand: Any, to: QPoint) -> None:
-    """Move the mouse with the left button down, whatever the system's own pointer does meanwhile."""
-    hand.qtbot.wait(20)  # vispy drops what follows in quick succession
-    at = QPointF(to)
-    event = QMouseEvent(QEvent.Type.MouseMove, at, hand.canvas.mapToGlobal(at), Qt.MouseButton.NoButton, LEFT, NONE)
-    QApplication.sendEvent(hand.canvas, event)
-    hand.qtbot.wait(20)  # and napari waits a little
-
-
 @pytest.mark.parametrize("tool", ["add", "select"])
 def test_a_drag_that_another_case_overtakes_changes_neither(reading: Any, tool: str) -> None:
     study, elsewhere = reading.controller.study, [world((20.0, 20, 9)), world((12.0, 30, 9))]
@@ -94,14 +83,14 @@ def test_a_drag_that_another_case_overtakes_changes_neither(reading: Any, tool: 
     stored = reading.stored
     reading.dock.annotate.tools[tool].click()
     start = reading.pixel(lesion)
-    QTest.mouseMove(reading.canvas, start)
+    reading.move(start)
     QTest.mousePress(reading.canvas, LEFT, NONE, start)
-    pull(reading, start + QPoint(20, 10))
+    reading.move(start + QPoint(20, 10), LEFT)
     moved = reading.controller.shown.to_world(reading.controller.editor.layer.data)
     assert np.abs(moved - stored).max() > 1
     reading.controller.select_case("sub-02")
     reading.until(lambda: reading.controller.state.shown == "sub-02")
-    pull(reading, start + QPoint(40, 20))
+    reading.move(start + QPoint(40, 20), LEFT)
     QTest.mouseRelease(reading.canvas, LEFT, NONE, start + QPoint(40, 20))
     reading.qtbot.wait(20)
     assert [p.world for p in study.annotations("sub-01")] == stored
@@ -116,7 +105,7 @@ def test_a_click_that_another_case_overtakes_adds_to_neither(reading: Any) -> No
     lesion = world(LESION)
     reading.slice_to(lesion)
     at = reading.pixel(lesion)
-    QTest.mouseMove(reading.canvas, at)
+    reading.move(at)
     QTest.mousePress(reading.canvas, LEFT, NONE, at)
     reading.controller.select_case("sub-02")
     reading.until(lambda: reading.controller.state.shown == "sub-02")
@@ -150,7 +139,7 @@ def test_a_drag_that_another_button_ends_is_taken_back(reading: Any) -> None:
     (stored,) = reading.stored
     at = reading.pixel(lesion)
     QTest.mousePress(reading.canvas, LEFT, NONE, at)
-    pull(reading, at + QPoint(30, 0))
+    reading.move(at + QPoint(30, 0), LEFT)
     QTest.mousePress(reading.canvas, RIGHT, NONE, at + QPoint(30, 0))
     QTest.mouseRelease(reading.canvas, RIGHT, NONE, at + QPoint(30, 0))
     QTest.mouseRelease(reading.canvas, LEFT, NONE, at + QPoint(30, 0))

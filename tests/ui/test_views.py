@@ -69,15 +69,9 @@ def wheel(hand: Any, widget: Any, notches: int, modifier: Qt.KeyboardModifier = 
 
 
 def drag(hand: Any, widget: Any, button: Qt.MouseButton, by: QPoint) -> None:
+    """Drag from the middle of a widget."""
     start = widget.rect().center()
-    QTest.mouseMove(widget, start)
-    QTest.mousePress(widget, button, NONE, start)
-    for step in (0.4, 1.0):
-        at = start + by * step
-        QTest.mouseMove(widget, at)
-        hand.qtbot.wait(10)
-    QTest.mouseRelease(widget, button, NONE, start + by)
-    hand.qtbot.wait(20)
+    hand.drag(start, start + by, button, widget)
 
 
 def docks(hand: Any) -> set[str]:

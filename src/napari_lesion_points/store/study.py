@@ -30,6 +30,7 @@ from napari_lesion_points.errors import OutputError, StudyError
 from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.store.database import Database, database_url
+from napari_lesion_points.store.enrolment import enrol_cases
 from napari_lesion_points.store.painted_mask import EARLIER
 from napari_lesion_points.store.point_row import point_of
 from napari_lesion_points.store.readings import (
@@ -44,7 +45,7 @@ from napari_lesion_points.store.readings import (
     put,
 )
 from napari_lesion_points.store.rescaling import rescale_candidates
-from napari_lesion_points.store.schema import BOOKMARKS, CASES, EDITS, PROGRESS, RUNS
+from napari_lesion_points.store.schema import BOOKMARKS, EDITS, PROGRESS, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +108,7 @@ class Study:
         self.images: tuple[Path, ...] = ()
         self._by_name = {f.case: f for f in self.files}
         self._database = database
-        self._add_cases(name)
+        enrol_cases(database, self._by_name.keys(), name)
 
     @classmethod
     def open(
@@ -429,35 +430,6 @@ class Study:
         run: dict[str, str | float] = {"case": case, "model": model, "sigma_mm": sigma_mm, "reader": self.reader}
         with self._database.transaction(write=True) as connection:
             insert_run(connection, reading, run, candidates)
-
-    def _add_cases(self, study: str) -> None:
-        """Give every case of the folder its row; no transaction waits for others when all are there.
-
-        `study` is the study's name if the store may hold cases of others, too. StudyError if one of these is another's.
-        """
-        with self._database.transaction() as connection:
-            missing, nameless = self._unknown(connection, study)
-        if missing or nameless:
-            with self._database.transaction(write=True) as connection:
-                missing, nameless = self._unknown(connection, study)
-                if missing:
-                    connection.execute(CASES.insert(), [{"case": case, "study": study} for case in sorted(missing)])
-                if nameless:
-                    connection.execute(CASES.update().where(CASES.c.case.in_(sorted(nameless))).values(study=study))
-
-    def _unknown(self, connection: sql.Connection, study: str) -> tuple[set[str], set[str]]:
-        """Return the cases without a row, and those whose row is to say which study they are of."""
-        known = {row.case: row.study for row in connection.execute(sql.select(CASES)) if row.case in self._by_name}
-        if study:
-            for case, other in known.items():
-                if other not in ("", study):
-                    raise StudyError(
-                        f"{self._database.name}: holds {case} of another study, {other}; this one is {study}. Name "
-                        f"another store with --store. If it is the same study under a new name, open it as {other}, "
-                        "perhaps through a link of that name."
-                    )
-        nameless = {case for case, other in known.items() if study and not other}
-        return self._by_name.keys() - known.keys(), nameless
 
     def _newest_runs(self) -> dict[str, tuple[str, str]]:
         """Return model and time of the newest prediction of each case that has one."""
