@@ -204,8 +204,8 @@ def _train(folder: Path) -> ModelCard:
     from napari_lesion_points.workflow.exchange import import_points
     from napari_lesion_points.workflow.jobs import run
     from napari_lesion_points.workflow.models import describe_model
+    from napari_lesion_points.workflow.planning import plan_training
     from napari_lesion_points.workflow.simulate import simulate_study
-    from napari_lesion_points.workflow.specs import plan_training
 
     for _ in simulate_study(folder / "study", TRAINING_CASES, seed=0):
         pass
@@ -259,7 +259,7 @@ def _predict_and_tell(study: Path, model: Path, out: Path) -> None:
 
     from napari_lesion_points.store.cases import find_cases
     from napari_lesion_points.workflow.job import execute
-    from napari_lesion_points.workflow.specs import plan_prediction
+    from napari_lesion_points.workflow.planning import plan_prediction
 
     *_, finished = execute(plan_prediction(find_cases(study), model=model, heatmaps=out, device="cpu"), lambda: False)
     print(finished, file=sys.stderr)

@@ -49,7 +49,7 @@ from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow.evaluation import compare, evaluate_cases
 from napari_lesion_points.workflow.jobs import run
 from napari_lesion_points.workflow.models import describe_model
-from napari_lesion_points.workflow.specs import plan_prediction
+from napari_lesion_points.workflow.planning import plan_prediction
 
 WAYS = {
     "hand": "by hand",

@@ -49,8 +49,8 @@ from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.workflow.jobs import run, storing
 from napari_lesion_points.workflow.models import STARTER, describe_model
+from napari_lesion_points.workflow.planning import plan_prediction, plan_training
 from napari_lesion_points.workflow.review import review_queue, verdict_change
-from napari_lesion_points.workflow.specs import plan_prediction, plan_training
 
 CONFLUENT_MM3 = 500.0
 CLICKS = "5,10,20,all"  # all: until the patient is done

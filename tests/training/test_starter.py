@@ -16,7 +16,7 @@ from napari_lesion_points.store.cases import find_cases
 from napari_lesion_points.store.volumes import write_volume
 from napari_lesion_points.workflow.jobs import run
 from napari_lesion_points.workflow.models import RESUME, describe_model
-from napari_lesion_points.workflow.specs import plan_prediction
+from napari_lesion_points.workflow.planning import plan_prediction
 from training import starter
 
 

@@ -278,7 +278,7 @@ def test_a_prediction_is_stored_and_shown(annotated: Any, monkeypatch: pytest.Mo
 
     grid = Grid((44, 50, 14), AFFINE)
     monkeypatch.setattr(
-        "napari_lesion_points.workflow.specs.plan_prediction",
+        "napari_lesion_points.workflow.planning.plan_prediction",
         lambda files, *, model, heatmaps, device, store: PredictSpec(
             str(model), tuple(type("C", (), {"case": f.case})() for f in files), str(heatmaps), device
         ),

@@ -32,15 +32,8 @@ from napari_lesion_points.workflow.heatmaps import detect
 from napari_lesion_points.workflow.job import execute
 from napari_lesion_points.workflow.jobs import run, storing
 from napari_lesion_points.workflow.models import HISTORY, RESUME, WEIGHTS, describe_model
-from napari_lesion_points.workflow.specs import (
-    PredictSpec,
-    TrainSpec,
-    plan_prediction,
-    plan_preview,
-    plan_training,
-    resume_training,
-    to_json,
-)
+from napari_lesion_points.workflow.planning import plan_prediction, plan_preview, plan_training, resume_training
+from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
 from napari_lesion_points.workflow.wire import encode
 
 pytestmark = pytest.mark.slow

@@ -24,7 +24,7 @@ from napari_lesion_points.learn.network import UNetConfig, fresh_network
 from napari_lesion_points.store.cases import CaseFiles, find_cases
 from napari_lesion_points.workflow.job import execute
 from napari_lesion_points.workflow.models import METADATA_KEY, WEIGHTS, describe_model
-from napari_lesion_points.workflow.specs import plan_prediction
+from napari_lesion_points.workflow.planning import plan_prediction
 
 
 @pytest.fixture(autouse=True)

@@ -30,8 +30,9 @@ from napari_lesion_points.workflow.heatmaps import detect, full_colour
 from napari_lesion_points.workflow.job import execute
 from napari_lesion_points.workflow.jobs import storing
 from napari_lesion_points.workflow.models import METADATA_KEY, WEIGHTS, ModelCard, describe_model
+from napari_lesion_points.workflow.planning import plan_prediction, plan_training
 from napari_lesion_points.workflow.segmentation import volumes_of, write_volumes
-from napari_lesion_points.workflow.specs import from_json, plan_prediction, plan_training, to_json
+from napari_lesion_points.workflow.specs import from_json, to_json
 
 from .conftest import NETWORK
 

@@ -17,7 +17,7 @@ from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import write_volume
 from napari_lesion_points.workflow.jobs import run
 from napari_lesion_points.workflow.models import STARTER, WEIGHTS, describe_model
-from napari_lesion_points.workflow.specs import plan_prediction, plan_training
+from napari_lesion_points.workflow.planning import plan_prediction, plan_training
 
 CARD = describe_model(Path(STARTER))
 

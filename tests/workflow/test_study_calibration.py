@@ -24,9 +24,9 @@ from napari_lesion_points.workflow import calibrations
 from napari_lesion_points.workflow.calibrations import calibrated_models, calibration_path, read_calibration
 from napari_lesion_points.workflow.jobs import storing
 from napari_lesion_points.workflow.models import ModelCard, describe_model
+from napari_lesion_points.workflow.planning import plan_prediction
 from napari_lesion_points.workflow.regrouping import merge_change, split_change
 from napari_lesion_points.workflow.review import verdict_change
-from napari_lesion_points.workflow.specs import plan_prediction
 from napari_lesion_points.workflow.study_calibration import (
     LEAST_JUDGED,
     assess,

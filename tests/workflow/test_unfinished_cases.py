@@ -21,7 +21,7 @@ from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow import training
 from napari_lesion_points.workflow.job import execute
 from napari_lesion_points.workflow.models import describe_model
-from napari_lesion_points.workflow.specs import plan_training
+from napari_lesion_points.workflow.planning import plan_training
 
 
 @pytest.fixture

@@ -30,7 +30,8 @@ from napari_lesion_points.store.atomic import atomic_write
 from napari_lesion_points.store.volumes import read_labels
 from napari_lesion_points.workflow.jobs import run
 from napari_lesion_points.workflow.models import describe_model
-from napari_lesion_points.workflow.specs import SpecCase, plan_training
+from napari_lesion_points.workflow.planning import plan_training
+from napari_lesion_points.workflow.specs import SpecCase
 from napari_lesion_points.workflow.training import load_input, load_network
 from training.reproduce.cohort import Cohort
 

@@ -77,7 +77,7 @@ def train(
     """Train a model on a study's points, or fine-tune one. Ctrl-C keeps the best so far."""
     from napari_lesion_points.workflow.exchange import find_masks
     from napari_lesion_points.workflow.jobs import run
-    from napari_lesion_points.workflow.specs import plan_training, resume_training
+    from napari_lesion_points.workflow.planning import plan_training, resume_training
 
     if resume:
         spec = resume_training(out)
@@ -125,8 +125,8 @@ def predict(
     from napari_lesion_points.store.cases import find_cases
     from napari_lesion_points.store.points_file import write_points
     from napari_lesion_points.workflow.jobs import run, storing
+    from napari_lesion_points.workflow.planning import plan_prediction
     from napari_lesion_points.workflow.segmentation import write_volumes
-    from napari_lesion_points.workflow.specs import plan_prediction
 
     opened: Study | None = None
     try:

@@ -116,7 +116,7 @@ class JobControl(QObject):
         cases = self._controller.screen.train_cases
 
         def plan() -> TrainSpec:
-            from napari_lesion_points.workflow.specs import plan_training, resume_training
+            from napari_lesion_points.workflow.planning import plan_training, resume_training
 
             if resume:
                 return resume_training(Path(init))
@@ -135,7 +135,7 @@ class JobControl(QObject):
             return
 
         def plan() -> TrainSpec:
-            from napari_lesion_points.workflow.specs import plan_training
+            from napari_lesion_points.workflow.planning import plan_training
 
             with _new_model(study.models_dir, "segmentation") as out:
                 return plan_training(
@@ -161,7 +161,7 @@ class JobControl(QObject):
 
     def _preview(self, study: Study, training: TrainSpec) -> PredictSpec | None:
         """Plan the prediction of the case that is open now. Runs in a worker: it reads what never changes in place."""
-        from napari_lesion_points.workflow.specs import plan_preview
+        from napari_lesion_points.workflow.planning import plan_preview
 
         case = self._controller.state.wanted
         if self._controller.study is not study or not case:
@@ -176,7 +176,7 @@ class JobControl(QObject):
 
         def predicting(stop: threading.Event) -> Iterator[Event]:
             from napari_lesion_points.workflow.jobs import storing
-            from napari_lesion_points.workflow.specs import plan_prediction
+            from napari_lesion_points.workflow.planning import plan_prediction
 
             heatmaps = study.heatmap_path(cases[0]).parent
             files = [study.files_of(case) for case in cases]

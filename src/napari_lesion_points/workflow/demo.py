@@ -25,8 +25,8 @@ from napari_lesion_points.workflow.evaluation import Evaluation, evaluate, write
 from napari_lesion_points.workflow.exchange import EXPORT_FORMATS, export_study
 from napari_lesion_points.workflow.jobs import run, storing
 from napari_lesion_points.workflow.models import describe_model
+from napari_lesion_points.workflow.planning import plan_prediction, plan_training
 from napari_lesion_points.workflow.simulate import simulate_study
-from napari_lesion_points.workflow.specs import plan_prediction, plan_training
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -60,7 +60,7 @@ def run(
         Set it to ask the job to stop. A stopped training keeps its best model and can be resumed.
     preview : callable
         Asked again and again, in this thread, what a training that returns is to predict with its new model; that costs
-        no start of another process. What it said last counts. See `workflow.specs.plan_preview`.
+        no start of another process. What it said last counts. See `workflow.planning.plan_preview`.
 
     Notes
     -----
