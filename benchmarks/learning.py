@@ -11,7 +11,6 @@ there are not repeated. Nothing else should run beside it.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import statistics
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import Row, versions
+from training.reproduce.cohort import Cohort
 
 RUNS = Path(__file__).with_name("learning.jsonl")
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "learning.png"
@@ -99,7 +99,7 @@ def measure() -> None:
             raise SystemExit(f"set {STUDY} to the folder of the study to learn from; see benchmarks/learning.py")
         return
     study = Path(os.environ[STUDY])
-    split = _split(study)
+    split = Cohort(study).split
     everything = len(split["train"])
     judged = [(everything, m) for m in MINUTES] + [(n, FEW_MINUTES) for n in FEW_TARGET]
     drawn = [(n, FEW_MINUTES) for n in CASES if n not in FEW_TARGET]
@@ -119,7 +119,7 @@ def measure() -> None:
 
 
 def _train(
-    study: Path, work: Path, split: dict[str, list[str]], cases: int, minutes: float, seed: int, init: str
+    study: Path, work: Path, split: dict[str, tuple[str, ...]], cases: int, minutes: float, seed: int, init: str
 ) -> Run:
     out = work / f"{init}{cases}-{minutes:g}-{seed}"
     out.mkdir()
@@ -150,14 +150,6 @@ def _train(
 def _call(*arguments: object) -> None:
     command = [sys.executable, "-m", "napari_lesion_points.cli", *map(str, arguments)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-def _split(study: Path) -> dict[str, list[str]]:
-    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    with (study / "participants.tsv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            parts[row["split"]].append(row["participant_id"])
-    return parts
 
 
 def load() -> list[Run]:

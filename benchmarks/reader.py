@@ -23,7 +23,6 @@ reader.jsonl and the rows of latest.json beside this file, and docs/images/reade
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 import tempfile
@@ -50,6 +49,7 @@ from napari_lesion_points.workflow.evaluation import compare, evaluate_cases
 from napari_lesion_points.workflow.jobs import run
 from napari_lesion_points.workflow.models import describe_model
 from napari_lesion_points.workflow.planning import plan_prediction
+from training.reproduce.cohort import Cohort
 
 WAYS = {
     "hand": "by hand",
@@ -202,7 +202,7 @@ class Bench:
         self.log = out / "rounds.jsonl"
         self.root = out / "study"
         self.stores = out / "stores"
-        split = _split(self.source)
+        split = Cohort(self.source).split
         self.train, self.test = split["train"], split["test"][: setup.test_cases]
         self.truth = read_points(self.source / "derivatives" / "truth" / "points.csv")
         out.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,7 @@ class Bench:
         """Return the centres of the lesions of a case, world mm."""
         return tuple(p.world for p in self.truth if p.case == case)
 
-    def _cases(self, number: int) -> list[str]:
+    def _cases(self, number: int) -> tuple[str, ...]:
         """Return the cases of a round."""
         cases = self.train[(number - 1) * self.setup.cases : number * self.setup.cases]
         if len(cases) < self.setup.cases:
@@ -404,15 +404,6 @@ def draw(done: Sequence[Round], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     plt.close(figure)
-
-
-def _split(study: Path) -> dict[str, list[str]]:
-    """Cases of each part, in their order."""
-    parts: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    with (study / "participants.tsv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            parts[row["split"]].append(row["participant_id"])
-    return parts
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from napari_lesion_points.workflow.models import describe_model
 MASKS = "derivatives/masks/*_mask.nii.gz"
 COMMANDS = {
     "demo", "open", "simulate", "points", "import", "train", "predict", "detect", "evaluate", "export", "agreement",
-    "consensus",
+    "consensus", "share",
 }  # fmt: skip
 
 
@@ -120,6 +120,7 @@ def test_help_names_every_command(invoke: Invoke) -> None:
         ("simulate", "out", "--cases", "0"),
         ("simulate", "out", "--seed", "-1"),
         ("simulate", "out", "--cases", "many"),
+        ("simulate", "out", "--split", "50", "50", "50"),
         ("detect", "h.nii.gz", "--out", "c.csv", "--sigma-mm", "0"),
         ("detect", "h.nii.gz", "--out", "c.csv", "--min-existence", "2"),
         ("evaluate", "--candidates", "c", "--truth", "t", "--out", "o", "--tolerance-mm", "-1"),

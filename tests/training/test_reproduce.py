@@ -21,6 +21,7 @@ from napari_lesion_points.core.events import Finished
 from napari_lesion_points.core.metrics import CaseDetections, pooled_outcomes
 from napari_lesion_points.core.overlap import Overlap
 from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.errors import StudyError
 from napari_lesion_points.learn.labels import Found
 from napari_lesion_points.workflow.models import STARTER
 from napari_lesion_points.workflow.simulate import simulate_study
@@ -34,18 +35,22 @@ from training.reproduce.networks import Bench, Detected, Network, epochs_of
 from training.reproduce.real import real_patients
 from training.reproduce.tables import spread
 
-SPLIT = ("train", "train", "train", "val", "test", "test")
-
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six simulated patients with a split."""
     pytest.importorskip("nilearn", reason="the template anatomy comes with nilearn")
     root = tmp_path_factory.mktemp("cohort") / "study"
-    list(simulate_study(root, len(SPLIT), seed=5))
-    rows = [f"sub-{n:04d}\t{part}" for n, part in enumerate(SPLIT, start=1)]
-    (root / "participants.tsv").write_text("\n".join(["participant_id\tsplit", *rows]) + "\n", encoding="utf-8")
+    list(simulate_study(root, 6, seed=5, split=(50, 17, 33)))
     return root
+
+
+def test_a_study_without_a_split_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="cannot be read"):
+        _ = Cohort(tmp_path).split
+    (tmp_path / "participants.tsv").write_text("participant_id\nsub-01\n", encoding="utf-8")
+    with pytest.raises(StudyError, match="no column 'split'"):
+        _ = Cohort(tmp_path).split
 
 
 def test_clicks_miss_by_as_much_as_they_should(study: Path, tmp_path: Path) -> None:

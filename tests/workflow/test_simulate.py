@@ -93,6 +93,8 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 def test_impossible_numbers_are_refused(tmp_path: Path, cases: int, seed: int) -> None:
     with pytest.raises(ValueError, match="expected at least"):
         next(simulate_study(tmp_path / "out", cases, seed))
+    with pytest.raises(ValueError, match="sum is 100"):
+        next(simulate_study(tmp_path / "out", 1, 0, split=(50, 60, -10)))
 
 
 @pytest.mark.slow

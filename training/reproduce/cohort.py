@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_lesion_points.core.components import component_centres
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin
+from napari_lesion_points.errors import StudyError
 from napari_lesion_points.store.cases import CaseFiles, find_cases
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.store.volumes import read_labels
@@ -35,9 +36,18 @@ class Cohort:
 
     @cached_property
     def split(self) -> dict[str, tuple[str, ...]]:
-        """Cases of each of `SPLITS`, in the table's order."""
-        with (self.root / "participants.tsv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
+        """Cases of each of `SPLITS`, in the table's order; StudyError without the column."""
+        table = self.root / "participants.tsv"
+        try:
+            with table.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file, delimiter="\t"))
+        except OSError as error:
+            raise StudyError(f"{table} cannot be read ({error}); experiments need a study with a split.") from error
+        if not rows or "split" not in rows[0]:
+            raise StudyError(
+                f"{table} has no column 'split': say there which cases are for {', '.join(SPLITS)}. "
+                "`lesion-points simulate --split 40 10 50` writes such a study."
+            )
         return {part: tuple(r["participant_id"] for r in rows if r["split"] == part) for part in SPLITS}
 
     @cached_property

@@ -33,6 +33,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "detect": models.detect,
     "evaluate": models.evaluate,
     "export": study.export,
+    "share": models.share,
     "agreement": readers.agreement,
     "consensus": readers.consensus,
 }

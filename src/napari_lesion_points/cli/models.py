@@ -171,6 +171,17 @@ def predict(
             opened.close()
 
 
+def share(
+    model: Annotated[Path, typer.Argument(help="Folder of a trained model.")],
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+) -> None:
+    """Copy a model without names of cases and folders, to give it away."""
+    from napari_lesion_points.workflow.sharing import share_model
+
+    copied = share_model(model, out)
+    typer.echo(f"{copied.path}: weights and figures; its {len(copied.training_cases)} training cases are numbered")
+
+
 def detect(
     heatmap: Annotated[Path, typer.Argument(help="NIfTI, mass per voxel.")],
     out: Annotated[Path, typer.Option(metavar="CSV", help="Table to write.")],

@@ -28,12 +28,18 @@ def simulate(
     varied: Annotated[
         bool, typer.Option("--varied", help="As if from any clinic: 1 mm, other contrasts, scanners and sequences.")
     ] = False,
+    split: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(metavar="TRAIN VAL TEST", help="In percent, noted in participants.tsv, for experiments."),
+    ] = None,
 ) -> None:
     """Write a study of simulated patients with known lesions."""
     from napari_lesion_points.workflow.simulate import simulate_study
 
+    if split and (min(split) < 0 or sum(split) != 100):
+        raise typer.BadParameter(f"{split}: expected three percentages whose sum is 100.", param_hint="--split")
     show, started = ProgressLine(), time.monotonic()
-    for made in simulate_study(out, cases, seed, varied=varied):
+    for made in simulate_study(out, cases, seed, varied=varied, split=split):
         elapsed = time.monotonic() - started
         left = elapsed / made.done * (made.total - made.done)
         show(Progress("simulating", made.done / made.total, elapsed, left, f"{made.case}, {made.lesions} lesions"))

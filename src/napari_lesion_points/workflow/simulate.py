@@ -1,7 +1,7 @@
 """Write a study of simulated patients: a BIDS dataset with its truth.
 
     OUT/sub-0001/anat/sub-0001_{FLAIR,T1w,T2w}.nii.gz
-    OUT/participants.tsv                                    seed and number of lesions of each patient
+    OUT/participants.tsv                                    seed, number of lesions and split of each patient
     OUT/derivatives/truth/points.csv                        centre (world mm) and size of each lesion
     OUT/derivatives/truth/sub-0001/anat/sub-0001_label-lesion_dseg.nii.gz
 
@@ -49,7 +49,9 @@ class SimulationProgress:
     lesions: int
 
 
-def simulate_study(out: Path, cases: int, seed: int, *, varied: bool = False) -> Iterator[SimulationProgress]:
+def simulate_study(
+    out: Path, cases: int, seed: int, *, varied: bool = False, split: tuple[int, int, int] | None = None
+) -> Iterator[SimulationProgress]:
     """Simulate patients and write them as a study; the same `cases` and `seed` write the same images and tables.
 
     Parameters
@@ -63,6 +65,8 @@ def simulate_study(out: Path, cases: int, seed: int, *, varied: bool = False) ->
     varied : bool
         Patients of 1 mm that could come from any clinic: contrasts, scanners, sequences, orientation of the arrays and
         brain extraction differ (see `core.phantom`). By default all come from one good scanner, at 2 mm.
+    split : (int, int, int), optional
+        Percent of the patients for training, validation and test, noted in the column `split` of participants.tsv.
 
     Raises
     ------
@@ -71,17 +75,20 @@ def simulate_study(out: Path, cases: int, seed: int, *, varied: bool = False) ->
     VolumeError
         If the template anatomy is not installed.
     ValueError
-        If `cases` or `seed` is too small.
+        If `cases` or `seed` is too small, or `split` is not of 100 percent.
     """
     if cases < 1 or seed < 0:
         raise ValueError(f"cases is {cases} and seed is {seed}; expected at least 1 and 0.")
+    if split and (min(split) < 0 or sum(split) != 100):
+        raise ValueError(f"split is {split}; expected three percentages whose sum is 100.")
     out = out.resolve()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out} exists and is not an empty folder; choose another.")
     anatomy = load_anatomy(FINE_GRID if varied else GRID)
     unfinished = out.with_name(f".{uuid.uuid4().hex[:8]}-{out.name}")
     truth = unfinished / "derivatives" / "truth"
-    participants: list[tuple[str, int, int]] = []
+    parts = _parts(cases, split) if split else []
+    participants: list[tuple[object, ...]] = []
     points: list[tuple[str, int, str, str, str, int]] = []
     try:
         for number in range(1, cases + 1):
@@ -89,18 +96,24 @@ def simulate_study(out: Path, cases: int, seed: int, *, varied: bool = False) ->
             patient_seed = int(np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)[0])
             patient = _any_clinic(anatomy, patient_seed) if varied else simulate_patient(anatomy, patient_seed)
             _write_patient(patient, case, unfinished, truth)
-            participants.append((case, patient_seed, len(patient.sizes)))
+            participants.append((case, patient_seed, len(patient.sizes), *parts[number - 1 : number]))
             for lesion, (world, voxels) in enumerate(zip(patient.centers_world, patient.sizes, strict=True), start=1):
                 x, y, z = (f"{c:.4f}" for c in world)
                 points.append((case, lesion, x, y, z, int(voxels)))
             yield SimulationProgress(number, cases, case, len(patient.sizes))
-        _write_table(unfinished / "participants.tsv", ("participant_id", "seed", "lesions"), participants, "\t")
+        columns = ("participant_id", "seed", "lesions", *(("split",) if split else ()))
+        _write_table(unfinished / "participants.tsv", columns, participants, "\t")
         _write_table(truth / "points.csv", ("case", "lesion", "x_mm", "y_mm", "z_mm", "voxels"), points, ",")
         _write_description(unfinished, "Simulated patients with lesions", "raw")
         _write_description(truth, "Lesions of the simulated patients", "derivative")
         _rename(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _parts(cases: int, split: tuple[int, int, int]) -> list[str]:
+    train, validation = (round(cases * percent / 100) for percent in split[:2])
+    return ["train"] * train + ["val"] * validation + ["test"] * (cases - train - validation)
 
 
 def _any_clinic(anatomy: Anatomy, seed: int) -> Phantom:
