@@ -90,11 +90,12 @@ def test_a_blob_stays_at_its_world_point(
 
 def test_cropping_keeps_a_margin_and_the_foreground_whole() -> None:
     grid = Grid((40, 40, 40), np.eye(4))
-    data = np.zeros(grid.shape, np.float32)
-    data[10:30, 12:28, 0:25] = np.random.default_rng(1).uniform(1, 2, (20, 16, 25))
+    i, j, k = np.indices(grid.shape)
+    brain = ((i - 19.5) / 10) ** 2 + ((j - 19.5) / 8) ** 2 + ((k - 12) / 12.5) ** 2 < 1  # in 10:30, 12:28, 0:25
+    data = np.where(brain, np.random.default_rng(1).uniform(1, 2, grid.shape), 0).astype(np.float32)
     seen = prepare_input("a", [Volume(data, grid)], (1, 1, 1))
     assert seen.foreground.shape == (28, 24, 29)
-    assert seen.foreground.sum() == 20 * 16 * 25
+    assert seen.foreground.sum() == brain.sum()
     assert_allclose(seen.grid.to_world([[0, 0, 0]]), [[6, 8, 0]])
     assert not seen.images[:, ~seen.foreground].any()
     assert seen.points_world.shape == (0, 3)

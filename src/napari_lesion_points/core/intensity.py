@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 #: A volume has had its background removed (skull-stripped or masked) when at least this share of it is exactly 0 ...
 _MASKED_SHARE = 0.15
 
-#: ... and at least four of its six faces hold hardly anything else. Noise in air, or a slab resampled onto a larger
-#: field of view, leaves faces that are not 0; a brain that fills its volume from top to bottom leaves four that are.
+#: ... at least four of the six faces of the box around the rest hold hardly anything else: noise in air fills them, and
+#: a brain that is cut at top and bottom leaves four that are empty ...
 _FACE_SHARE = 0.1
+
+#: ... and the rest is no box, not even a tilted one: that would be the field of view of a sequence, resampled onto the
+#: grid of another. The volume of a body over the root of the determinant of its second moments depends neither on its
+#: size nor on stretch or tilt: 41.6 for any box, up to 42.3 for what two boxes share, tilted by up to 45 degrees;
+#: 43.4 to 44.4 for the brains of 40 simulated patients, of 2 real ones and of MNI152, 46.8 for any ellipsoid.
+_BOX_RATIO = 42.8
 
 
 def foreground_mask(volumes: Sequence[NDArray[np.floating]]) -> NDArray[np.bool_]:
@@ -89,8 +95,25 @@ def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> tuple[slice, slice
 
 def _background_removed(volume: NDArray[np.floating]) -> bool:
     filled = volume != 0
+    if not 0 < filled.mean() <= 1 - _MASKED_SHARE:
+        return False
+    filled = filled[bounding_box(filled)]
     faces = [filled.take(end, axis=axis).mean() for axis in range(3) for end in (0, -1)]
-    return bool(filled.mean() <= 1 - _MASKED_SHARE and sum(share < _FACE_SHARE for share in faces) >= 4)
+    return sum(share < _FACE_SHARE for share in faces) >= 4 and _moment_ratio(filled) > _BOX_RATIO
+
+
+def _moment_ratio(body: NDArray[np.bool_]) -> float:
+    """Return the volume of a body over the root of the determinant of its second moments (see `_BOX_RATIO`)."""
+    volume = np.count_nonzero(body)
+    moments = np.eye(3) / 12  # those of one voxel
+    for i, j in ((0, 1), (1, 2), (2, 0)):
+        plane = body.sum(axis=3 - i - j, dtype=float)
+        if i > j:
+            plane = plane.T
+        x, y = (np.arange(n) - np.arange(n) @ plane.sum(axis=1 - axis) / volume for axis, n in enumerate(plane.shape))
+        moments[i, i] += x**2 @ plane.sum(axis=1) / volume
+        moments[i, j] = moments[j, i] = x @ plane @ y / volume
+    return float(volume / np.sqrt(np.linalg.det(moments)))
 
 
 def _head(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
