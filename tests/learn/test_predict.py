@@ -11,11 +11,15 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
+from napari_lesion_points.core.fitting import fit_gaussians
+from napari_lesion_points.core.heatmap import draw_gaussians, peak_height
 from napari_lesion_points.core.preparation import NetworkInput
 from napari_lesion_points.learn import predict
 from napari_lesion_points.learn.devices import Device
+from napari_lesion_points.learn.labels import Label
 from napari_lesion_points.learn.network import UNet, UNetConfig
-from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.predict import margin_around, predict_heatmap
+from napari_lesion_points.learn.recipes import RECIPES
 
 MakeCase = Callable[..., NetworkInput]
 
@@ -44,6 +48,23 @@ def test_every_voxel_of_the_foreground_is_predicted_and_none_beside_it(
     assert heatmap.shape == shape
     assert heatmap.dtype == np.float32
     assert_allclose(heatmap, np.where(case.foreground, expected, 0), atol=1e-5)
+
+
+def test_a_lesion_at_the_surface_of_the_brain_keeps_its_mass_and_place(make_case: MakeCase) -> None:
+    sigma_vox, center = (1.5, 1.5, 1.0), (9.6, 12.2, 11.8)
+    peak = peak_height(sigma_vox)
+    share = np.clip(draw_gaussians((24, 24, 24), [center], sigma_vox) / (2 * peak), 1e-6, None)
+    case = make_case(1, lesions=0)
+    case.images[0] = np.log(share / (1 - share))
+    case.foreground[:10] = False  # the brain begins at 10, the lesion is at 9.6
+    margin = margin_around(Label(), RECIPES["fast"], sigma_vox)
+    whole, cut = (predict_heatmap(Echo(), case, (24, 24, 24), peak, CPU, margin=m) for m in (margin, (0, 0, 0)))
+    assert not whole[:4].any()
+    assert (whole[5:] > 0).all()
+    found = fit_gaussians(whole, sigma_vox)
+    assert_allclose(found.centers_vox, [center], atol=0.1)
+    assert found.mass[0] == pytest.approx(1, abs=0.03)
+    assert fit_gaussians(cut, sigma_vox).mass[0] < 0.8
 
 
 class Stencil(nn.Module):

@@ -23,7 +23,7 @@ from napari_lesion_points.core.overlap import Overlap, overlap
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.dropout import predict_with_dropout
 from napari_lesion_points.learn.labels import Found, Kind, Label, find_components
-from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.predict import margin_around, predict_heatmap
 from napari_lesion_points.learn.recipes import RECIPES
 from napari_lesion_points.learn.train import PATCHES_PER_CASE
 from napari_lesion_points.store.atomic import atomic_write
@@ -233,7 +233,8 @@ class Bench:
             files = {name: str(path) for name, path in self.cohort.files[case].sequences.items()}
             points = tuple(map(tuple, self.cohort.truth[case].world.tolist()))
             seen = load_input(SpecCase(case, files, points), card.sequences, card.spacing_mm)
-            drawn = predict_heatmap(drawing, seen, card.patch_vox, kind.peak(sigma_vox), device)
+            margin = margin_around(kind, RECIPES[card.recipe], sigma_vox)
+            drawn = predict_heatmap(drawing, seen, card.patch_vox, kind.peak(sigma_vox), device, margin=margin)
             parts = find_components(kind, drawn, seen, sigma_vox).by_threshold
             found[case] = {"components": {t: _rows(x.centers_world, x.existence) for t, x in parts.items()}}
             if kind.fitted:

@@ -25,20 +25,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_lesion_points.learn.labels import Label
 from napari_lesion_points.learn.network import heatmap_from_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
     from torch import Tensor
 
     from napari_lesion_points.core.preparation import NetworkInput
     from napari_lesion_points.learn.devices import Device
     from napari_lesion_points.learn.network import UNet
+    from napari_lesion_points.learn.recipes import Recipe
 
 OVERLAP = 0.25
 
@@ -63,6 +66,7 @@ def predict_heatmap(
     peak: float,
     device: Device,
     *,
+    margin: tuple[int, int, int] = (0, 0, 0),
     overlap: float = OVERLAP,
     dropout_seed: int | None = None,
     progress: Callable[[float], None] = lambda fraction: None,
@@ -81,6 +85,8 @@ def predict_heatmap(
         Height of a unit-mass Gaussian, per voxel (see `heatmap_from_logits`).
     device : Device
         Where the network is. On a CPU the calling thread's `torch.get_num_threads()` says how many threads to use.
+    margin : (3,) int
+        How far (voxels) around the foreground the heatmap counts, too: see `margin_around`.
     overlap : float
         Share of `size` that two windows have in common, at least.
     dropout_seed : int, optional
@@ -92,7 +98,7 @@ def predict_heatmap(
     Returns
     -------
     (I, J, K) float32
-        Mass per voxel on the case's grid, 0 outside the foreground.
+        Mass per voxel on the case's grid, 0 outside the foreground and its margin.
     """
     network.eval()
     shape = case.foreground.shape
@@ -141,8 +147,32 @@ def predict_heatmap(
         torch.set_num_threads(threads)  # threads that others start take the number that was set last
     np.divide(total, weights, out=total, where=weights > 0)
     heatmap = np.ascontiguousarray(total[tuple(slice(n) for n in shape)])
-    heatmap[~case.foreground] = 0
+    inside = case.foreground
+    for axis, voxels in enumerate(margin):
+        inside = ndimage.maximum_filter1d(inside, 2 * voxels + 1, axis=axis, mode="constant")
+    heatmap[~inside] = 0
     return heatmap
+
+
+def margin_around(label: Label, recipe: Recipe, sigma_vox: ArrayLike) -> tuple[int, int, int]:
+    """Return how far (voxels) around the foreground a network's answer counts.
+
+    The Gaussian of a lesion at the surface of the brain reaches beyond it. Where that was taught, it is kept whole: cut
+    off, it would be fitted with less mass and off its place. Distance maps and masks end with the foreground, and the
+    squared error is one inside it only (paper 3.1).
+
+    Examples
+    --------
+    >>> from napari_lesion_points.learn.recipes import RECIPES
+    >>> margin_around(Label(), RECIPES["fast"], (1.5, 1.5, 0.6))
+    (5, 5, 2)
+    >>> margin_around(Label(), RECIPES["paper"], (1.5, 1.5, 0.6))
+    (0, 0, 0)
+    """
+    if label.kind != "heatmap" or recipe.loss == "squared error":
+        return 0, 0, 0
+    i, j, k = np.ceil(3 * np.asarray(sigma_vox)).astype(int).tolist()
+    return i, j, k
 
 
 def drops(network: nn.Module) -> bool:

@@ -39,7 +39,7 @@ from napari_lesion_points.learn.losses import soft_target_loss, squared_error_lo
 from napari_lesion_points.learn.network import heatmap_from_logits
 from napari_lesion_points.learn.optimizers import Optimizer
 from napari_lesion_points.learn.patches import PatchSampler, PatchSettings
-from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.predict import margin_around, predict_heatmap
 from napari_lesion_points.learn.replicas import Replicas
 
 if TYPE_CHECKING:
@@ -356,8 +356,10 @@ def _update_average(average: UNet, network: UNet, decay: float) -> None:
 def _detect(
     network: UNet, case: NetworkInput, settings: TrainSettings, peak: float, device: Device
 ) -> CaseDetections | Found:
-    drawn = predict_heatmap(network, case, settings.patches.size, peak, device)
-    return find(settings.label, drawn, case, settings.patches.sigma_vox)
+    sigma_vox = settings.patches.sigma_vox
+    margin = margin_around(settings.label, settings.recipe, sigma_vox)
+    drawn = predict_heatmap(network, case, settings.patches.size, peak, device, margin=margin)
+    return find(settings.label, drawn, case, sigma_vox)
 
 
 def _figures(

@@ -241,6 +241,7 @@ def describe_model(path: Path) -> ModelCard:
         card = ModelCard(path=folder, **described)
         shapes = [len(card.spacing_mm), len(card.patch_vox), len(card.recalibration)]
         sound = shapes == [3, 3, 3] and min(card.sigma_mm, *card.spacing_mm, *card.patch_vox) > 0
+        sound = sound and card.recipe in RECIPES and card.label in LABELS
     except (TypeError, KeyError) as error:
         raise CheckpointError(f"{weights} has an incomplete description ({error}); train the model again.") from error
     if not sound:

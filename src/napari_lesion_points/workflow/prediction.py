@@ -20,7 +20,8 @@ from napari_lesion_points.core.lesion_volumes import label_lesions
 from napari_lesion_points.errors import GridError, PredictionError, VolumeError
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.labels import Kind, Label, components
-from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.predict import margin_around, predict_heatmap
+from napari_lesion_points.learn.recipes import RECIPES
 from napari_lesion_points.store.cases import reference_grid
 from napari_lesion_points.store.volumes import write_volume
 from napari_lesion_points.workflow.heatmaps import SHARE, candidate_points, component_points, describe_heatmap
@@ -69,7 +70,13 @@ def run_prediction(spec: PredictSpec, should_stop: Callable[[], bool]) -> Iterat
             remarks.append(f"{case.case}: {remark}")
         try:
             heatmap = predict_heatmap(
-                network, seen, card.patch_vox, label.peak(sigma), device, progress=partial(_go_on, should_stop)
+                network,
+                seen,
+                card.patch_vox,
+                label.peak(sigma),
+                device,
+                margin=margin_around(label, RECIPES[card.recipe], sigma),
+                progress=partial(_go_on, should_stop),
             )
         except _StoppedError:
             yield Finished("stopped", f"Stopped on request after {i - len(failed)} of {total} cases; those are kept.")

@@ -30,7 +30,7 @@ from napari_lesion_points.learn.checkpoint import network_from, pack, pack_state
 from napari_lesion_points.learn.devices import choose_device
 from napari_lesion_points.learn.labels import Kind, Label
 from napari_lesion_points.learn.network import UNet, UNetConfig, fresh_network
-from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.predict import margin_around, predict_heatmap
 from napari_lesion_points.learn.recipes import recipe_named
 from napari_lesion_points.learn.train import KeepModel, KeepState, TrainSettings, train
 from napari_lesion_points.store.atomic import atomic_write
@@ -261,11 +261,12 @@ def _draw_unfinished(
     network: UNet, cases: list[NetworkInput], unfinished: set[str], settings: TrainSettings, device: Device
 ) -> Iterator[str]:
     """Replace each unfinished case by one with what the network draws there before it learns; yield its name before."""
-    peak = settings.label.peak(settings.patches.sigma_vox)
+    sigma_vox = settings.patches.sigma_vox
+    peak, margin = settings.label.peak(sigma_vox), margin_around(settings.label, settings.recipe, sigma_vox)
     for i, case in enumerate(cases):
         if case.case in unfinished:
             yield case.case
-            drawn = predict_heatmap(network, case, settings.patches.size, peak, device)
+            drawn = predict_heatmap(network, case, settings.patches.size, peak, device, margin=margin)
             cases[i] = replace(case, believed=drawn.astype(np.float16))
 
 
