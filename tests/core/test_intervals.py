@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,12 @@ def test_intervals_are_those_of_resampled_patients() -> None:
     for name, interval in found.items():
         values = [getattr(f, name) for f in slow]
         assert_allclose(interval, np.quantile(values, [0.025, 0.975]))
+
+
+def test_sessions_of_a_patient_are_drawn_together() -> None:
+    cases = [case(k, k % 3 > 0, false=k % 2) for k in range(12)]
+    sessions = [replace(c, case=f"sub-{k}_ses-{n}") for n in (1, 2, 3) for k, c in enumerate(cases)]
+    assert bootstrap_figures(sessions, 0.5, 6.0) == bootstrap_figures(cases, 0.5, 6.0)
 
 
 def test_the_recall_of_lesions_in_patients_of_their_own_is_binomial() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict
+from napari_lesion_points.core.records import CaseState, Change, LesionPoint, Origin, Verdict, patient_of
 from napari_lesion_points.errors import CheckpointError, StudyError, TrainingError
 from napari_lesion_points.store.cases import CaseFiles
 from napari_lesion_points.store.study import Study
@@ -267,6 +267,53 @@ def test_from_five_cases_on_a_fifth_is_held_out(tmp_path: Path, write_model: Wri
             many.set_state(case, CaseState.IN_PROGRESS)
         begun = plan_training(many, out=tmp_path, cases=["01", "02", "03", "04", "05", "06"])
         assert {c.case for c in begun.cases if c.validation} < {"sub-05", "sub-06"}
+
+
+@pytest.fixture
+def visits(tmp_path: Path) -> Iterator[Study]:
+    """Eight patients with two sessions each, all done."""
+    for k in range(16):
+        case, visit = f"sub-{k // 2 + 1:02}", f"ses-{k % 2 + 1}"
+        folder = tmp_path / "visits" / case / visit / "anat"
+        folder.mkdir(parents=True)
+        (folder / f"{case}_{visit}_FLAIR.nii.gz").touch()
+    with Study.open(tmp_path / "visits") as opened:
+        for case in opened.case_names:
+            opened.apply(Change.adding(LesionPoint(case, (1, 2, 3))))
+            opened.set_state(case, CaseState.DONE)
+        yield opened
+
+
+def test_sessions_of_a_patient_are_on_one_side(visits: Study, tmp_path: Path, write_model: WriteModel) -> None:
+    def split(**arguments: Any) -> tuple[set[str], set[str]]:
+        cases = plan_training(visits, out=tmp_path / "m", **arguments).cases
+        return {c.case for c in cases if not c.validation}, {c.case for c in cases if c.validation}
+
+    for seed in range(10):
+        training, aside = split(seed=seed)
+        assert len(training | aside) == 16
+        assert len(aside) == 4
+        assert not {patient_of(c) for c in training} & {patient_of(c) for c in aside}
+    first, second = "sub-01_ses-1", "sub-01_ses-2"
+    training, aside = split(validation=[first])
+    assert aside == {first}
+    assert len(training) == 14
+    with pytest.raises(TrainingError, match="sub-01 cannot be for training and for validation"):
+        split(cases=[second, "sub-02_ses-1"], validation=[first])
+    visits.set_state(second, CaseState.IN_PROGRESS)  # its patient cannot be set aside whole
+    assert all(first not in split(seed=seed)[1] for seed in range(10))
+    visits.set_state(second, CaseState.DONE)
+    model = write_model(
+        tmp_path / "old", sequences=["FLAIR"], training_cases=[first], validation_cases=["sub-02_ses-1"]
+    )
+    assert trained_cases(visits, describe_model(model)) == {first, second}
+    assert learned_cases(visits, describe_model(model)) == {first, second, "sub-02_ses-1", "sub-02_ses-2"}
+    for seed in range(5):
+        training, aside = split(init=model, seed=seed)
+        assert {"sub-02_ses-1", "sub-02_ses-2"} <= aside
+        assert {first, second} <= training
+    with pytest.raises(TrainingError, match=f"{second}: the model to start from has learned from it"):
+        split(init=model, cases=["sub-03_ses-1"], validation=[second])
 
 
 def test_a_prediction_needs_the_models_sequences(tmp_path: Path, write_model: WriteModel) -> None:

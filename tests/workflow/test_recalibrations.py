@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -61,6 +63,11 @@ def test_no_map_has_seen_the_case_that_it_is_judged_on(monkeypatch: pytest.Monke
     each = [set(c.existence.tolist()) for c in cases]
     assert sorted(map(sorted, (new for _, new in seen))) == sorted(map(sorted, each))
     assert all(not known & new for known, new in seen)
+    seen.clear()
+    sessions = [replace(c, case=f"sub-{k // 2}_ses-{k % 2}") for k, c in enumerate(cases)]
+    compare_recalibrations(sessions, TOLERANCE_MM)
+    assert len(seen) == 4
+    assert all((each[k] <= new) == (each[k + 1] <= new) for _, new in seen for k in (0, 2, 4))
     seen.clear()
     compare_recalibrations(cases, TOLERANCE_MM, folds=3)
     assert len(seen) == 3

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_lesion_points.core.metrics import figures_at
+from napari_lesion_points.core.records import patient_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,14 +31,18 @@ def bootstrap_figures(
 ) -> dict[str, tuple[float, float]]:
     """Return intervals of F1, precision and recall at one threshold, by resampling patients (Efron's percentiles).
 
-    Lesions of one patient stand or fall together, so patients are drawn. Samples without lesions and detections count
-    as figures of 1, as `DetectionFigures` has it. Without cases every interval is (NaN, NaN).
+    Lesions of one patient stand or fall together, so patients are drawn, each with all sessions. Samples without
+    lesions and detections count as figures of 1, as `DetectionFigures` has it. Without cases every interval is
+    (NaN, NaN).
     """
     if not cases:
         return {name: (float("nan"), float("nan")) for name in ("f1", "precision", "recall")}
-    each = [figures_at([c], threshold, tolerance_mm) for c in cases]
-    counts = np.array([[f.tp, f.fp, f.fn] for f in each])
-    drawn = np.random.default_rng(seed).integers(len(cases), size=(samples, len(cases)))
+    patients = np.array(patient_numbers(c.case for c in cases))
+    counts = np.zeros((patients.max() + 1, 3), int)
+    for patient, case in zip(patients, cases, strict=True):
+        f = figures_at([case], threshold, tolerance_mm)
+        counts[patient] += f.tp, f.fp, f.fn
+    drawn = np.random.default_rng(seed).integers(len(counts), size=(samples, len(counts)))
     tp, fp, fn = counts[drawn].sum(axis=1).T
     none = fp + fn == 0
     figures = {

@@ -36,7 +36,7 @@ class Goal(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class JudgedCandidates:
-    """Candidates of some cases, judged in part.
+    """Candidates of some patients, judged in part.
 
     Parameters
     ----------
@@ -45,9 +45,9 @@ class JudgedCandidates:
     outcome : (N,) float
         1 for a lesion, 0 for none, NaN where nobody has judged.
     owner : (N,) int
-        Index of each candidate's case.
-    missed : (C,) int
-        Lesions of each case that have no candidate, as far as they are known.
+        Index of each candidate's patient, whatever the session.
+    missed : (P,) int
+        Lesions of each patient that have no candidate, as far as they are known.
 
     Raises
     ------
@@ -66,7 +66,7 @@ class JudgedCandidates:
         if len(lengths) > 1 or (len(self.owner) and self.owner.max() >= len(self.missed)):
             raise ValueError(
                 f"existence, outcome and owner have {len(self.existence)}, {len(self.outcome)} and {len(self.owner)} "
-                f"values for {len(self.missed)} cases; expected one of each for every candidate."
+                f"values for {len(self.missed)} patients; expected one of each for every candidate."
             )
 
     @property
@@ -144,7 +144,7 @@ def bootstrap_operating(
     Parameters
     ----------
     candidates : JudgedCandidates
-        At least one case.
+        Of at least one patient.
     learn : callable
         Probabilities when each candidate counts so often; called once for each sample.
     threshold : float
@@ -152,12 +152,12 @@ def bootstrap_operating(
     confidence, samples, seed
         Of the bootstrap. A few hundred samples tell the hundredths that are shown.
     """
-    cases = len(candidates.missed)
+    patients = len(candidates.missed)
     random = np.random.default_rng(seed)
     shown = candidates.existence >= threshold
     figures = []
     for _ in range(samples):
-        times = np.bincount(random.integers(cases, size=cases), minlength=cases).astype(float)
+        times = np.bincount(random.integers(patients, size=patients), minlength=patients).astype(float)
         each = times[candidates.owner]
         coins = random.random(len(each)) < learn(each)
         weight = each * candidates.filled(coins.astype(float))

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 #: The reading that everybody works on who does not read blind.
 SHARED = "shared"
@@ -234,6 +234,29 @@ class Place:
     candidate: str = ""
     all_cases: bool = False
     order: str = ""
+
+
+def patient_of(case: str) -> str:
+    """Return whose session a case is; a case that is no session is a patient of its own.
+
+    Examples
+    --------
+    >>> patient_of("sub-01_ses-2"), patient_of("Patient 7")
+    ('sub-01', 'Patient 7')
+    """
+    return case.partition("_ses-")[0]
+
+
+def patient_numbers(cases: Iterable[str]) -> list[int]:
+    """Return the number of each case's patient; patients are numbered from 0 on as they come.
+
+    Examples
+    --------
+    >>> patient_numbers(["sub-03_ses-1", "sub-01", "sub-03_ses-2"])
+    [0, 1, 0]
+    """
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(patient_of(case), len(numbers)) for case in cases]
 
 
 def utc_now() -> str:

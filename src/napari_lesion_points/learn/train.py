@@ -32,6 +32,7 @@ from napari_lesion_points.core.metrics import (
     operating_threshold,
     pooled_outcomes,
 )
+from napari_lesion_points.core.records import patient_numbers
 from napari_lesion_points.errors import CheckpointError, TrainingError
 from napari_lesion_points.learn.devices import usable_cores
 from napari_lesion_points.learn.labels import Found, Label, choose_components, choose_mask_threshold, find
@@ -367,7 +368,7 @@ def _figures(
 ) -> Validation:
     """Return the figures of detections: recalibrated, unless they are of training cases, whose existence is too good.
 
-    The calibration error is that of cases whose outcomes were not used for it, each in turn.
+    The calibration error is that of patients whose outcomes were not used for it, each in turn.
     """
     tolerance = settings.tolerance_mm
     if not settings.label.fitted:
@@ -383,7 +384,8 @@ def _figures(
     maps = [Recalibration()] * len(detections)
     if not on_training_cases:
         outcomes = [pooled_outcomes([c], tolerance) for c in detections]
-        maps = [_recalibration(outcomes[:i] + outcomes[i + 1 :]) for i in range(len(outcomes))]
+        patients = patient_numbers(c.case for c in detections)
+        maps = [_recalibration([o for o, p in zip(outcomes, patients, strict=True) if p != own]) for own in patients]
     apart = [replace(c, existence=m(c.existence)) for c, m in zip(detections, maps, strict=True)]
     ece, _ = expected_calibration_error(*pooled_outcomes(apart, tolerance))
     recalibration = Recalibration() if on_training_cases else _recalibration(outcomes)

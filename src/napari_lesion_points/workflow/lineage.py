@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_lesion_points.core.records import patient_of
 from napari_lesion_points.errors import CheckpointError
 from napari_lesion_points.workflow.models import JOB, describe_model
 
@@ -35,13 +36,18 @@ def own_cases(study: Study, card: ModelCard) -> tuple[list[str], list[str]]:
 
 
 def learned_cases(study: Study, card: ModelCard) -> set[str]:
-    """Return the cases of a study that shaped a model: its own ones, and those of the models that it started from."""
-    return {case for one in _line(card) for cases in own_cases(study, one) for case in cases}
+    """Return the cases of patients that shaped a model, or one that it started from: trained or validated on."""
+    return _all_sessions(study, {case for one in _line(card) for cases in own_cases(study, one) for case in cases})
 
 
 def trained_cases(study: Study, card: ModelCard) -> set[str]:
-    """Return the cases of a study that a model, or one that it started from, was trained on, not only validated."""
-    return {case for one in _line(card) for case in own_cases(study, one)[0]}
+    """Return the cases of patients that a model, or one that it started from, was trained on, not only validated."""
+    return _all_sessions(study, {case for one in _line(card) for case in own_cases(study, one)[0]})
+
+
+def _all_sessions(study: Study, cases: set[str]) -> set[str]:
+    patients = {patient_of(case) for case in cases}
+    return {case for case in study.case_names if patient_of(case) in patients}
 
 
 def _line(card: ModelCard) -> Iterator[ModelCard]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_lesion_points.core.matching import TOLERANCE_MM
-from napari_lesion_points.core.records import CaseState
+from napari_lesion_points.core.records import CaseState, patient_of
 from napari_lesion_points.core.sequences import matching
 from napari_lesion_points.errors import OutputError, StudyError, TrainingError
 from napari_lesion_points.workflow.calibrations import read_calibration
@@ -77,6 +77,7 @@ def plan_training(
     validation : sequence of str
         Cases to keep aside, none of which a model that is fine-tuned has learned from. By default, with five cases or
         more, a fifth of them: first those that this model was validated on, then such as are done and new to it.
+        Sessions of one patient are never on both sides.
     among : sequence of str
         Cases that may be used at all, also for replay and validation; by default all.
     minutes, epochs : float, int
@@ -132,7 +133,7 @@ def plan_training(
         raise TrainingError("a segmentation is learned from lesion masks: say where they are.")
     trainable = [c for c in study.case_names if c in masks] if segments else study.training_cases()
     trainable = [c for c in trainable if not among or c in among]
-    if among and parent and set(trainable) <= set(own_cases(study, parent)[1]):
+    if among and parent and set(map(patient_of, trainable)) <= set(map(patient_of, own_cases(study, parent)[1])):
         cases = cases or trainable  # none would be left to learn from, and these were asked for
     finished = set(trainable) if segments else _done(study)  # whose lesions are all there
     chosen, aside = _divide(study, trainable, cases, validation, parent, finished, replay=not transfer)
@@ -143,7 +144,8 @@ def plan_training(
         _check_unseen(aside, set() if transfer else seen)
     else:
         free = [c for c in chosen if c not in seen] or (chosen if transfer else [])
-        free = [c for c in free if c in finished]
+        busy = {patient_of(c) for c in chosen if c not in free or c not in finished}
+        free = [c for c in free if patient_of(c) not in busy]
         aside += _hold_out(free, points, seed, of=len(chosen) + len(aside), have=len(aside))
         chosen = [c for c in chosen if c not in aside]
     files = [study.files_of(c) for c in (*chosen, *aside)]
@@ -210,21 +212,27 @@ def _divide(
     *,
     replay: bool,
 ) -> tuple[list[str], list[str]]:
-    """Return the cases to learn from, with those that are replayed, and those that are kept aside already."""
+    """Return the cases to learn from, with those that are replayed, and those that are kept aside already.
+
+    A patient is kept aside with all sessions.
+    """
     aside = list(dict.fromkeys(study.files_of(c).case for c in validation))
     named = list(dict.fromkeys(study.files_of(c).case for c in cases))
     taught, validated = own_cases(study, parent) if parent else ([], [])
-    kept = aside or [c for c in validated if c in trainable and c not in named]
-    chosen = named or [c for c in trainable if c not in kept]
+    asked = {patient_of(c) for c in named}
+    apart = {patient_of(c) for c in aside or validated if c in aside or patient_of(c) not in asked}
+    chosen = named or [c for c in trainable if patient_of(c) not in apart]
     if replay:
-        chosen += [c for c in taught if c in trainable and c not in (*chosen, *kept)]
-    return chosen, aside or [c for c in kept if c in finished]
+        chosen += [c for c in taught if c in trainable and c not in chosen and patient_of(c) not in apart]
+    return chosen, aside or [c for c in trainable if patient_of(c) in apart and c in finished]
 
 
 def _check_cases(chosen: Sequence[str], aside: Sequence[str], usable: set[str], segments: bool) -> None:
-    both = sorted(set(chosen) & set(aside))
+    both = sorted({patient_of(c) for c in chosen} & {patient_of(c) for c in aside})
     if both:
-        raise TrainingError(f"{', '.join(both)} cannot be for training and for validation; leave out one of the two.")
+        raise TrainingError(
+            f"{', '.join(both)} cannot be for training and for validation, not even in two sessions: leave out one."
+        )
     blank = [c for c in (*chosen, *aside) if c not in usable]
     if blank and segments:
         raise TrainingError(f"{', '.join(blank[:5])}: no lesion mask to learn a segmentation from; leave them out.")
@@ -330,15 +338,20 @@ def _hold_out(
     """Choose more validation cases, until they are a fifth `of` all, or twenty, with lesions as often as the rest.
 
     None of fewer than five, and never more than half of `chosen`: those that may be taken, which no model that is
-    fine-tuned has learned from, and of which somebody has said that all lesions are there.
+    fine-tuned has learned from, and of which somebody has said that all lesions are there. Sessions of one patient go
+    together.
     """
     count = min(min(max(1, of // 5), 20) - have, len(chosen) // 2)
     if of < HOLD_OUT_FROM or count <= 0:
         return []
-    shuffled = np.random.default_rng(seed).permutation(sorted(chosen))
-    by_lesions = sorted(shuffled, key=lambda c: -len(points[str(c)]))
-    middle = np.linspace(0, len(by_lesions) - 1, count + 2).round().astype(int)[1:-1]
-    return [str(by_lesions[i]) for i in sorted(set(middle))]
+    sessions: dict[str, list[str]] = {}
+    for case in sorted(chosen):
+        sessions.setdefault(patient_of(case), []).append(case)
+    patients = min(math.ceil(count * len(sessions) / len(chosen)), len(sessions) // 2)
+    shuffled = [str(patient) for patient in np.random.default_rng(seed).permutation(sorted(sessions))]
+    by_lesions = sorted(shuffled, key=lambda patient: -sum(len(points[case]) for case in sessions[patient]))
+    middle = np.linspace(0, len(by_lesions) - 1, patients + 2).round().astype(int)[1:-1]
+    return [case for i in sorted(set(middle)) for case in sessions[by_lesions[i]]]
 
 
 def _done(study: Study) -> set[str]:

@@ -1,8 +1,8 @@
 """Ways to recalibrate existence, each judged on cases that it has not learned from.
 
-Cases are dealt into folds; for the candidates of a fold, each map is learnt from the candidates of the others. So the
-figures are those of new cases, and a patient's lesions never vouch for one another. Platt's and isotonic maps, and the
-folds, are scikit-learn's (the extra `report`); without it, only what was given is judged.
+Patients are dealt into folds; for the candidates of a fold, each map is learnt from the candidates of the others. So
+the figures are those of new patients, and a patient's lesions never vouch for one another. Platt's and isotonic maps,
+and the folds, are scikit-learn's (the extra `report`); without it, only what was given is judged.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy.special import logit
 
 from napari_lesion_points.core.calibration import fit_recalibration
 from napari_lesion_points.core.metrics import expected_calibration_error, pooled_outcomes
+from napari_lesion_points.core.records import patient_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ def calibration_figures(method: str, existence: Array, is_true: NDArray[np.bool_
 def compare_recalibrations(
     cases: Sequence[CaseDetections], tolerance_mm: float, folds: int = FOLDS
 ) -> tuple[CalibrationFigures, ...]:
-    """Compare existence as given with Platt's, isotonic and beta maps, cross-validated by case.
+    """Compare existence as given with Platt's, isotonic and beta maps, cross-validated by patient.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def compare_recalibrations(
     tolerance_mm : float
         Greatest distance of a match.
     folds : int
-        At most so many; with fewer cases, each case is one.
+        At most so many; with fewer patients, each is one.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def compare_recalibrations(
     """
     existence, is_true = pooled_outcomes(cases, tolerance_mm)
     given = calibration_figures("as given", existence, is_true)
-    owner = np.repeat(np.arange(len(cases)), [len(c.existence) for c in cases])
+    owner = np.repeat(patient_numbers(c.case for c in cases), [len(c.existence) for c in cases])
     parts = min(folds, len(np.unique(owner)))
     if parts < 2 or find_spec("sklearn") is None:
         return (given,)

@@ -24,7 +24,7 @@ import numpy as np
 
 from napari_lesion_points.core.matching import SAME_LESION_MM, TOLERANCE_MM, match_points
 from napari_lesion_points.core.operating import JudgedCandidates
-from napari_lesion_points.core.records import CONSENSUS, CaseState, Origin, Verdict
+from napari_lesion_points.core.records import CONSENSUS, CaseState, Origin, Verdict, patient_numbers
 from napari_lesion_points.errors import StudyError
 from napari_lesion_points.workflow.lineage import learned_cases
 from napari_lesion_points.workflow.review import stem_ids
@@ -103,12 +103,12 @@ def gather_evidence(study: Study, card: ModelCard, tolerance_mm: float = TOLERAN
         used.append(case)
         outcomes.append(outcome)
         missed.append(unfound)
-    owner = np.repeat(np.arange(len(used)), [len(o) for o in outcomes])
+    patients = np.array(patient_numbers(used), dtype=np.int64)
     all_judged = JudgedCandidates(
         unscaled([c for case in used for c in proposed[case]]),
         np.concatenate([np.empty(0), *outcomes]),
-        owner,
-        np.array(missed, dtype=np.int64),
+        np.repeat(patients, [len(o) for o in outcomes]),
+        np.bincount(patients, missed).astype(np.int64),
     )
     finished = sum(states[case] is CaseState.DONE for case in used)
     return Evidence(all_judged, tuple(used), finished, tuple(waiting), tuple(learned), outdated)
