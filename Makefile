@@ -1,5 +1,5 @@
 # Everything a developer or a curious user needs, on Linux and macOS. `make` alone lists it.
-# On Windows: pip install "napari-lesion-points[all]", then lesion-points demo.
+# On Windows, here: pip install ".[all]", then lesion-points demo.
 
 VENV := .venv
 BIN := $(VENV)/bin

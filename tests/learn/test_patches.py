@@ -24,6 +24,7 @@ from napari_lesion_points.learn.augment import (
     augment_points,
     draw_augmentation,
 )
+from napari_lesion_points.learn.labels import Kind, Label
 from napari_lesion_points.learn.patches import PatchSampler, PatchSettings
 
 MakeCase = Callable[..., NetworkInput]
@@ -179,6 +180,22 @@ def test_around_places_that_nobody_judged_the_target_is_unknown(make_case: MakeC
         peak = np.array(np.unravel_index(int(target[0].nan_to_num().argmax()), (24, 24, 24)))
         assert np.linalg.norm(peak - at.mean(axis=0)) == pytest.approx(7)
         assert float(target[0].nan_to_num().sum()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["euclidean", "geodesic"])
+def test_the_target_is_unknown_there_in_a_distance_map_too(make_case: MakeCase, kind: Kind) -> None:
+    case = make_case(1, shape=(24, 24, 24))
+    case = replace(
+        case, points_world=case.grid.to_world([[8, 12, 12]]), unknown_world=case.grid.to_world([[15, 12, 12]])
+    )
+    drawn = Label(kind).target(case)
+    assert drawn is not None
+    settings = PatchSettings((24, 24, 24), (24, 24, 24), (1.5, 1.5, 1.5), augment=AugmentSettings(0.0, intensity=0.0))
+    sampler = PatchSampler([replace(case, target=drawn)], settings, np.random.default_rng(0))
+    for _, target in zip(*sampler.batch(4), strict=True):
+        unknown = target[0].isnan().numpy()
+        assert abs(unknown.sum() - 4 / 3 * np.pi * 3**3) < 15
+        assert float(target[0].nan_to_num().max()) == 1.0
 
 
 def test_an_annotated_lesion_beside_an_unjudged_place_stays_known(make_case: MakeCase) -> None:

@@ -34,6 +34,7 @@ from napari_lesion_points.workflow.jobs import run, storing
 from napari_lesion_points.workflow.models import HISTORY, RESUME, WEIGHTS, describe_model
 from napari_lesion_points.workflow.planning import plan_prediction, plan_preview, plan_training, resume_training
 from napari_lesion_points.workflow.specs import PredictSpec, TrainSpec, to_json
+from napari_lesion_points.workflow.training import _keep_earlier
 from napari_lesion_points.workflow.wire import encode
 
 pytestmark = pytest.mark.slow
@@ -445,3 +446,16 @@ def test_devices_are_asked_of_a_child() -> None:
     devices = list_devices()
     assert devices[-1].name == "cpu"
     assert devices[-1].label.startswith("CPU")
+
+
+def test_an_interrupted_training_is_kept_when_another_begins_in_its_folder(tmp_path: Path) -> None:
+    left = {RESUME: b"state", "job.json": b"{}", "history.jsonl": b"..."}
+    for name, data in left.items():
+        (tmp_path / name).write_bytes(data)
+    _keep_earlier(tmp_path)
+    (earlier,) = (tmp_path / "earlier").iterdir()
+    assert {path.name: path.read_bytes() for path in earlier.iterdir()} == left
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "job.json").touch()  # nothing was learned
+    _keep_earlier(tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere" / "earlier").exists()

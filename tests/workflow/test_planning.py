@@ -95,6 +95,9 @@ def test_cases_are_chosen_by_name_and_done_without_lesions_counts(study: Study, 
         ({"minutes": math.nan}, TrainingError, "minutes is nan"),
         ({"epochs": -1}, TrainingError, "epochs is -1"),
         ({"sigma_mm": 0.0}, TrainingError, "sigma_mm is 0"),
+        ({"decay": -1.0}, TrainingError, "decay is -1"),
+        ({"tolerance_mm": math.nan}, TrainingError, "tolerance_mm is nan"),
+        ({"seed": -1}, TrainingError, "seed is -1"),
         ({"minutes": 1, "epochs": 1}, TrainingError, "not both"),
         ({"cases": ["sub-09"]}, StudyError, "sub-09"),
         ({"cases": ["sub-04"]}, StudyError, "sub-04: no points yet"),
@@ -199,6 +202,25 @@ def test_no_case_that_a_grandparent_learned_from_is_set_aside(
     for known in ("sub-01", "sub-03"):
         with pytest.raises(TrainingError, match=f"{known}: the model to start from has learned from it"):
             plan_training(study, out=tmp_path / "new", init=second, cases=["sub-02"], validation=[known])
+
+
+def test_masks_are_new_to_an_encoder_that_has_seen_the_points(
+    study: Study, tmp_path: Path, write_model: WriteModel
+) -> None:
+    def validated(init: Path) -> set[str]:
+        plan = plan_training(
+            study, out=tmp_path / "new", label="segmentation", masks=masks, init=init, cases=["01"], validation=["02"]
+        )
+        return {c.case for c in plan.cases if c.validation}
+
+    masks = {case: tmp_path / f"{case}.nii.gz" for case in study.case_names}
+    points = write_model(tmp_path / "points", training_cases=["sub-01", "sub-02"])
+    assert validated(points) == {"sub-02"}
+    drawn = write_model(tmp_path / "drawn", training_cases=["sub-01"], label="segmentation", init=str(points))
+    assert validated(drawn) == {"sub-02"}
+    drawn = write_model(tmp_path / "more", training_cases=["sub-02"], label="segmentation", init=str(points))
+    with pytest.raises(TrainingError, match="sub-02: the model to start from has learned from it"):
+        validated(drawn)
 
 
 def test_what_a_model_was_validated_on_stays_aside(study: Study, tmp_path: Path, write_model: WriteModel) -> None:

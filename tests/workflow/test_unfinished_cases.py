@@ -16,7 +16,9 @@ from napari_lesion_points.core.heatmap import peak_height, sigma_in_voxels
 from napari_lesion_points.core.preparation import NetworkInput
 from napari_lesion_points.core.records import CaseState, Change, LesionPoint
 from napari_lesion_points.learn.devices import choose_device
-from napari_lesion_points.learn.predict import predict_heatmap
+from napari_lesion_points.learn.labels import Label
+from napari_lesion_points.learn.predict import margin_around, predict_heatmap
+from napari_lesion_points.learn.recipes import RECIPES
 from napari_lesion_points.store.study import Study
 from napari_lesion_points.workflow import training
 from napari_lesion_points.workflow.job import execute
@@ -60,8 +62,9 @@ def test_only_the_unfinished_case_is_believed_to_be_as_the_model_draws_it(
     card, device = describe_model(heatmap_model), choose_device("cpu")
     network = training.load_network(card)
     device.place(network)
-    peak = peak_height(sigma_in_voxels(card.sigma_mm, card.spacing_mm))
-    expected = predict_heatmap(network, unfinished, card.patch_vox, peak, device)
+    sigma_vox = sigma_in_voxels(card.sigma_mm, card.spacing_mm)
+    margin = margin_around(Label(), RECIPES[card.recipe], sigma_vox)
+    expected = predict_heatmap(network, unfinished, card.patch_vox, peak_height(sigma_vox), device, margin=margin)
     assert unfinished.believed is not None
     assert np.ptp(expected) > 0
     assert_allclose(unfinished.believed, expected, rtol=2e-3, atol=1e-6)

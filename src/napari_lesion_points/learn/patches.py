@@ -126,10 +126,9 @@ class PatchSampler:
             moved = augment_points(places - start, source_size, patch_size, augmentation)
             return draw_gaussians(patch_size, moved, s.sigma_vox) > share * peak
 
-        if case.target is not None:
-            return images, cut(case.target)
-        target = draw_gaussians(patch_size, points, s.sigma_vox)
-        lesion = target >= _NEAR * peak
+        drawn = draw_gaussians(patch_size, points, s.sigma_vox)
+        lesion = drawn >= _NEAR * peak
+        target = drawn if case.target is None else cut(case.target)[0].numpy()
         if case.believed is not None:
             unjudged = ~lesion & ~near(case.judged_vox, _FAINT)
             target[unjudged] = np.maximum(target, cut(case.believed)[0].numpy())[unjudged]

@@ -27,10 +27,7 @@ def template_path(name: str) -> Path:
     spec = find_spec("nilearn")
     folders = spec.submodule_search_locations if spec else None
     if not folders:
-        raise VolumeError(
-            "the MNI152 templates come with nilearn, which is not installed; "
-            'run `pip install "napari-lesion-points[demo]"`.'
-        )
+        raise VolumeError("the MNI152 templates come with nilearn, which is not installed; run `pip install nilearn`.")
     path = Path(folders[0]) / "datasets" / "data" / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz"
     if not path.is_file():
         raise VolumeError(f"{path} is missing; install nilearn 0.10 or later.")

@@ -128,9 +128,7 @@ class PostgreSQL:
         try:
             return sql.create_engine(self._url, pool_pre_ping=True, connect_args=patience)
         except ModuleNotFoundError as error:
-            raise StudyError(
-                f"{self.name}: the driver is missing ({error}). pip install 'napari-lesion-points[postgres]'"
-            ) from error
+            raise StudyError(f"{self.name}: the driver is missing ({error}). pip install 'psycopg[binary]'") from error
 
     def begin(self, connection: sql.Connection, *, writes: bool) -> None:
         """Begin, waiting for other writers, or with a view of one moment."""

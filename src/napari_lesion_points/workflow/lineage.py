@@ -40,9 +40,13 @@ def learned_cases(study: Study, card: ModelCard) -> set[str]:
     return _all_sessions(study, {case for one in _line(card) for cases in own_cases(study, one) for case in cases})
 
 
-def trained_cases(study: Study, card: ModelCard) -> set[str]:
-    """Return the cases of patients that a model, or one that it started from, was trained on, not only validated."""
-    return _all_sessions(study, {case for one in _line(card) for case in own_cases(study, one)[0]})
+def trained_cases(study: Study, card: ModelCard, label: str = "") -> set[str]:
+    """Return the cases of patients that a model, or one that it started from, was trained on, not only validated.
+
+    With a `label`, only what models of that label have learned from.
+    """
+    line = [one for one in _line(card) if label in ("", one.label)]
+    return _all_sessions(study, {case for one in line for case in own_cases(study, one)[0]})
 
 
 def _all_sessions(study: Study, cases: set[str]) -> set[str]:

@@ -71,13 +71,14 @@ def plan_training(
     cases : sequence of str
         Training cases; by default all that have points or are done without lesions. Candidates of theirs that wait
         for a verdict are left out of the training, unless the case is done: then they are background; those put aside
-        as unsure are left out in any case. Where nobody has judged a case that is not done, fine-tuning leaves the
-        model as it is. The cases that it learned from are replayed beside the new ones, so that it forgets nothing.
-        For a segmentation, by default all that have a mask; points play no part.
+        as unsure are left out in any case. Where nobody has judged a case that is not done, fine-tuning a heatmap
+        leaves the model as it is. The cases that it learned from are replayed beside the new ones, so that it forgets
+        nothing. For a segmentation, by default all that have a mask; points play no part.
     validation : sequence of str
-        Cases to keep aside, none of which a model that is fine-tuned has learned from. By default, with five cases or
-        more, a fifth of them: first those that this model was validated on, then such as are done and new to it.
-        Sessions of one patient are never on both sides.
+        Cases to keep aside. No model that this one starts from may have learned the same label in them: masks are new
+        to an encoder that has seen the points. By default, with five cases or more, a fifth of them: first those that
+        the model to be fine-tuned was validated on, then such as are done and new to it. Sessions of one patient are
+        never on both sides.
     among : sequence of str
         Cases that may be used at all, also for replay and validation; by default all.
     minutes, epochs : float, int
@@ -110,7 +111,7 @@ def plan_training(
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; name a folder for the model.")
-    _check_numbers(minutes, epochs, sigma_mm, dropout)
+    _check_numbers(minutes, epochs, sigma_mm, dropout, decay, tolerance_mm, seed)
     if recipe is not None and recipe not in RECIPES:
         raise TrainingError(f"no recipe {recipe!r}; choose one of: {', '.join(RECIPES)}.")
     parent = describe_model(init) if init else None
@@ -141,7 +142,7 @@ def plan_training(
     points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
     seen = trained_cases(study, parent) if parent else set()
     if validation:
-        _check_unseen(aside, set() if transfer else seen)
+        _check_unseen(aside, trained_cases(study, parent, label) if parent else set())
     else:
         free = [c for c in chosen if c not in seen] or (chosen if transfer else [])
         busy = {patient_of(c) for c in chosen if c not in free or c not in finished}
@@ -177,14 +178,27 @@ def plan_training(
     )
 
 
-def _check_numbers(minutes: float | None, epochs: int | None, sigma_mm: float | None, dropout: float | None) -> None:
-    for name, value in (("minutes", minutes), ("epochs", epochs), ("sigma_mm", sigma_mm)):
+def _check_numbers(
+    minutes: float | None,
+    epochs: int | None,
+    sigma_mm: float | None,
+    dropout: float | None,
+    decay: float | None,
+    tolerance_mm: float,
+    seed: int,
+) -> None:
+    for name, value in (
+        ("minutes", minutes), ("epochs", epochs), ("sigma_mm", sigma_mm), ("decay", decay),
+        ("tolerance_mm", tolerance_mm),
+    ):  # fmt: skip
         if value is not None and not 0 < value < math.inf:
             raise TrainingError(f"{name} is {value}; expected a number above 0.")
     if minutes is not None and epochs is not None:
         raise TrainingError("give a budget in minutes or in epochs, not both.")
     if dropout is not None and not 0 <= dropout < 1:
         raise TrainingError(f"dropout is {dropout}; expected a share from 0 to below 1.")
+    if seed < 0:
+        raise TrainingError(f"seed is {seed}; expected 0 or more.")
 
 
 def _check_inherited(parent: ModelCard, sigma_mm: float | None, recipe: str | None, dropout: float | None) -> None:

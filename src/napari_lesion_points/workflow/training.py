@@ -302,12 +302,12 @@ def load_network(card: ModelCard, output: Output | None = None) -> UNet:
 
 
 def _keep_earlier(out: Path) -> None:
-    """Copy the model that another training left in the folder to `earlier/TIME`, itself a model folder."""
-    if (out / WEIGHTS).is_file():
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime((out / WEIGHTS).stat().st_mtime))
-        for name in (WEIGHTS, CARD):
-            if (out / name).is_file():
-                atomic_write(out / "earlier" / stamp / name, (out / name).read_bytes())
+    """Copy what another training left in the folder to `earlier/TIME`, a model folder that can go on if that could."""
+    left = [out / name for name in (WEIGHTS, RESUME, CARD, JOB, HISTORY) if (out / name).is_file()]
+    if left and left[0].name in (WEIGHTS, RESUME):
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(left[0].stat().st_mtime))
+        for path in left:
+            atomic_write(out / "earlier" / stamp / path.name, path.read_bytes())
 
 
 def _write_model(
