@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--init", default="", help="model to fine-tune, or starter (default: from scratch)")
     parser.add_argument("--minutes", type=float, default=2.0, help="of training")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
-    parser.add_argument("--size", default="1366x768")
+    parser.add_argument("--size", default="1440x900")
     options = parser.parse_args()
     width, height = (int(n) for n in options.size.split("x"))
     reader = "Dr. A" if options.review else ""
