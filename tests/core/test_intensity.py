@@ -80,6 +80,14 @@ def test_standardised_is_zero_mean_unit_variance_inside_and_zero_outside(rng: np
     assert not standardise(np.full(SHAPE, 5.0), mask).any()
 
 
+def test_what_a_sequence_does_not_see_does_not_change_how_the_rest_looks(rng: np.random.Generator) -> None:
+    mask = ball((12, 12, 12), 8)
+    volume = rng.normal(400, 30, SHAPE).astype(np.float32)
+    half = mask & (np.indices(SHAPE)[2] > 12)
+    assert_allclose(standardise(np.where(half, volume, 0), mask)[half], standardise(volume, half)[half], atol=1e-5)
+    assert not standardise(np.zeros(SHAPE), mask).any()
+
+
 def test_the_box_holds_the_mask_and_its_margin_within_the_array() -> None:
     mask = np.zeros((10, 10, 10), bool)
     mask[2:5, 9, 4] = True

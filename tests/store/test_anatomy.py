@@ -40,7 +40,7 @@ def test_nilearn_itself_is_not_loaded() -> None:
 
 def test_without_nilearn_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(anatomy, "find_spec", lambda _: None)
-    with pytest.raises(VolumeError, match=r'pip install "napari-lesion-points\[demo\]"'):
+    with pytest.raises(VolumeError, match="pip install nilearn"):
         anatomy.load_anatomy()
 
 

@@ -66,6 +66,8 @@ def otsu_threshold(values: NDArray[np.floating], bins: int = 256) -> float:
 def standardise(volume: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Zero mean and unit variance inside the mask, 0 outside. A volume constant inside the mask becomes all 0.
 
+    Voxels of exactly 0 do not count for mean and variance: a sequence has them where another one sees more of the head.
+
     Parameters
     ----------
     volume : (I, J, K) float
@@ -74,11 +76,14 @@ def standardise(volume: NDArray[np.floating], mask: NDArray[np.bool_]) -> NDArra
         Foreground; at least one voxel.
     """
     inside = volume[mask].astype(np.float32, copy=False)
-    inside -= np.float32(inside.mean(dtype=np.float64))
-    deviation = np.sqrt(np.square(inside).mean(dtype=np.float64))
+    seen = inside[inside != 0]
     out = np.zeros(volume.shape, np.float32)
-    if deviation > 0:
-        out[mask] = inside / np.float32(deviation)
+    if seen.size:
+        mean = np.float32(seen.mean(dtype=np.float64))
+        seen -= mean
+        deviation = np.sqrt(np.square(seen).mean(dtype=np.float64))
+        if deviation > 0:
+            out[mask] = (inside - mean) / np.float32(deviation)
     return out
 
 
