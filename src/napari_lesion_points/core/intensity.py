@@ -22,7 +22,7 @@ _FACE_SHARE = 0.1
 #: ... and the rest is no box, not even a tilted one: that would be the field of view of a sequence, resampled onto the
 #: grid of another. The volume of a body over the root of the determinant of its second moments depends neither on its
 #: size nor on stretch or tilt: 41.6 for any box, up to 42.3 for what two boxes share, tilted by up to 45 degrees;
-#: 43.4 to 44.4 for the brains of 40 simulated patients, of 2 real ones and of MNI152, 46.8 for any ellipsoid.
+#: 43.4 to 44.4 for the brains of 200 simulated patients, of 2 real ones and of MNI152, 46.8 for any ellipsoid.
 _BOX_RATIO = 42.8
 
 
