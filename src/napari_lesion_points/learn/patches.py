@@ -126,6 +126,8 @@ class PatchSampler:
             moved = augment_points(places - start, source_size, patch_size, augmentation)
             return draw_gaussians(patch_size, moved, s.sigma_vox) > share * peak
 
+        if case.target is not None and not len(case.unknown_vox):
+            return images, cut(case.target)
         drawn = draw_gaussians(patch_size, points, s.sigma_vox)
         lesion = drawn >= _NEAR * peak
         target = drawn if case.target is None else cut(case.target)[0].numpy()

@@ -140,10 +140,10 @@ def plan_training(
     chosen, aside = _divide(study, trainable, cases, validation, parent, finished, replay=not transfer)
     _check_cases(chosen, aside, set(trainable), segments)
     points = {c: tuple(p.world for p in study.annotations(c)) for c in (*chosen, *aside)}
-    seen = trained_cases(study, parent) if parent else set()
     if validation:
         _check_unseen(aside, trained_cases(study, parent, label) if parent else set())
     else:
+        seen = trained_cases(study, parent) if parent else set()
         free = [c for c in chosen if c not in seen] or (chosen if transfer else [])
         busy = {patient_of(c) for c in chosen if c not in free or c not in finished}
         free = [c for c in free if patient_of(c) not in busy]
